@@ -6,10 +6,11 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 VENV ?= .venv
 ARGS ?=
+WORKERS ?= 2
 SETTINGS := settings.ini setup.py constraints.txt pyproject.toml
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
-IN_ORDER := PATH="$(CURDIR)/$(BIN):$$PATH"
+IN_ORDER := PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lessons readme export benchmark setup clean clean-all
@@ -21,7 +22,7 @@ demo: $(VENV)/.run  ## train on this machine, generate images, write everything 
 	$(BIN)/tokenbridge demo $(ARGS)
 
 test: $(VENV)/.dev  ## every test, every code cell of every lesson, a shortened demo (20 minutes on 2 cores)
-	$(IN_ORDER) $(BIN)/python -m pytest $(ARGS)
+	$(IN_ORDER) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lessons: $(VENV)/.dev  ## execute the lessons in full and compare with the committed outputs (40 minutes on 2 cores)
 	$(IN_ORDER) $(BIN)/python -m tests.tools.lessons check $(ARGS)
@@ -37,6 +38,7 @@ benchmark: $(VENV)/.run  ## time each hot path beside its naive version
 	$(BIN)/tokenbridge benchmark $(ARGS)
 
 setup: $(VENV)/.dev  ## everything for working on the notebooks, in .venv
+	@echo "ready: source $(BIN)/activate"
 
 clean:  ## delete what tests and builds leave behind (not .venv, not runs)
 	rm -rf build dist *.egg-info .pytest_cache .hypothesis nbs/.ipynb_checkpoints

@@ -392,8 +392,8 @@ def make_vae(path: Path):
     config, generator = TINY_VAE, torch.Generator().manual_seed(2)
     weights = random_weights(vae_shapes(config), seed=3, half=True)
     exact = {name: value.double() for name, value in weights.items()}
-    images = torch.rand(2, 3, 8, 12, generator=generator) * 2 - 1
-    latents = torch.randn(2, config["z_channels"], 4, 6, generator=generator)
+    images = torch.rand(2, 3, 6, 6, generator=generator) * 2 - 1
+    latents = torch.randn(2, config["z_channels"], 3, 3, generator=generator)
     out = {"images": images, "latents": latents,
            "moments": torch.stack([vae_moments(exact, config, image.double()) for image in images]),
            "decoded": torch.stack([vae_decode(exact, config, latent.double()) for latent in latents])}

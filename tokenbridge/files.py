@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['atomic_write', 'write_json', 'read_json', 'save_tensors', 'load_tensors', 'load_into', 'load_foreign', 'fingerprint',
-           'project_folder', 'pretrained_folder', 'results_folder', 'run_record', 'save_record']
+           'project_folder', 'pretrained_folder', 'results_folder', 'find_folder', 'run_record', 'save_record']
 
 # %% ../nbs/files.ipynb #922cf7a0
 import hashlib
@@ -36,7 +36,7 @@ def _write_synced(path: Path, data: bytes) -> None:
     finally:
         os.close(handle)
 
-
+# %% ../nbs/files.ipynb #155efe22
 def _sync_folder(path: Path) -> None:
     "Push a folder's list of names to the disk (Windows cannot open folders, and needs it less)."
     if hasattr(os, "O_DIRECTORY"):
@@ -74,7 +74,7 @@ def _file_error(message: str, code: int | None = None) -> OSError:
     error.errno = code
     return error
 
-
+# %% ../nbs/files.ipynb #c2b55c79
 def _remove_quietly(path: Path) -> None:
     "Remove a file if it is there and if that can be done."
     try:
@@ -95,7 +95,7 @@ def write_json(
     one_line = lambda match: "[" + re.sub(r"\s*\n\s*", " ", match.group(1)) + "]"
     return atomic_write(path, re.sub(r'\[\n\s*([^\[\]{}"]*?)\n\s*\]', one_line, text) + "\n")
 
-
+# %% ../nbs/files.ipynb #3ba33bc8
 def read_json(
     path: str | Path,  # an existing JSON file
 ):                     # dict, list, text, number, bool or None
@@ -132,16 +132,14 @@ def save_tensors(
 ) -> Path:                                    # the same path
     "Write tensors and metadata as one safetensors file, atomically."
     from safetensors.torch import save
-    for name, tensor in tensors.items():
-        if not isinstance(tensor, Tensor):
-            raise ValueError(f"tensors: expected tensors only, got {type(tensor).__name__} for {name!r}")
+    _only_tensors(tensors)
     for key, text in (metadata or {}).items():
         if not isinstance(text, str):
             raise ValueError(f"metadata: expected text for {key!r}, got {type(text).__name__}")
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     return atomic_write(path, save(plain, dict(metadata or {})))
 
-
+# %% ../nbs/files.ipynb #4a8c58ce
 def load_tensors(
     path: str | Path,  # a safetensors file
 ) -> tuple[dict[str, Tensor], dict[str, str]]:  # tensors on the CPU, metadata
@@ -158,7 +156,14 @@ def load_tensors(
     except (SafetensorError, OSError) as error:
         raise _file_error(f"{path}: not a whole safetensors file ({error})") from None
 
-# %% ../nbs/files.ipynb #4a8c58ce
+# %% ../nbs/files.ipynb #6fec48c3
+def _only_tensors(tensors: Mapping[str, Tensor]) -> None:
+    "Raise ValueError unless every value is a tensor."
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise ValueError(f"tensors: expected tensors only, got {type(tensor).__name__} for {name!r}")
+
+# %% ../nbs/files.ipynb #5c08580e
 def _first_bytes(path: str | Path, num: int) -> bytes:
     "The beginning of a file, with short errors."
     try:
@@ -217,6 +222,7 @@ def fingerprint(
     tensors: Mapping[str, Tensor],  # name -> tensor; the order of the names is of no matter
 ) -> str:                           # 16 hexadecimal digits
     "A short hash of names, dtypes, shapes and bytes."
+    _only_tensors(tensors)
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -234,7 +240,7 @@ def project_folder(
     root = _checkout()
     return root / "data" / kind if root else _package() / kind
 
-
+# %% ../nbs/files.ipynb #a399cd77
 def pretrained_folder(
     name: str,  # a preset's name, or 'classifiers'
 ) -> Path:      # an existing folder
@@ -245,7 +251,7 @@ def pretrained_folder(
         raise FileNotFoundError(f"name: no shipped weights {name!r}, there are: {', '.join(known) or 'none'}")
     return home / name
 
-
+# %% ../nbs/files.ipynb #3f347fb3
 def results_folder() -> Path:  # data/results
     "Where records of runs lie; only a checkout has it."
     if _checkout() is None:
@@ -264,6 +270,35 @@ def _checkout() -> Path | None:
     root = _package().parent
     return root if (root / "settings.ini").is_file() and (root / "nbs").is_dir() else None
 
+# %% ../nbs/files.ipynb #114afcd7
+def find_folder(
+    name_or_path: str | Path,  # a shipped name, a local folder, or a hub id 'owner/name'
+) -> Path:                     # a folder that exists
+    "Where a saved model lies; what is on the hub is fetched first."
+    if not isinstance(name_or_path, (str, os.PathLike)) or not str(name_or_path):
+        raise ValueError(f"name_or_path: expected a shipped name, a folder or a hub id, got {name_or_path!r}")
+    name, path = str(name_or_path), Path(name_or_path)
+    if path.is_dir():
+        return path
+    if isinstance(name_or_path, str) and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
+        return _from_hub(name)
+    if len(path.parts) > 1 or path.exists():
+        raise FileNotFoundError(f"name_or_path: {name} is not a folder")
+    return pretrained_folder(name)
+
+# %% ../nbs/files.ipynb #1dd558cd
+def _from_hub(name: str) -> Path:
+    "Fetch a repository's weights into the hub's cache."
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise FileNotFoundError(f"name_or_path: no folder {name}; to look for it on the hub: pip install 'tokenbridge[hub]'") from None
+    try:
+        return Path(snapshot_download(name, allow_patterns=["config.json", "model.safetensors", "tokens.safetensors"]))
+    except Exception as error:   # no network, no such repository, no access: a kind of its own for each
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0][:100]
+        raise FileNotFoundError(f"name_or_path: no folder {name}, and nothing from the hub ({reason})") from None
+
 # %% ../nbs/files.ipynb #4ca1832b
 def run_record(
     command: str,       # what was typed
@@ -279,7 +314,7 @@ def run_record(
                 versions={"python": platform.python_version(), **{name: installed.version(name) for name in ("torch", "numpy")}},
                 results=results)
 
-
+# %% ../nbs/files.ipynb #43e59071
 def save_record(
     name: str,     # letters, digits, '-', '_' and '.': the file is data/results/NAME.json
     record: dict,  # from `run_record`

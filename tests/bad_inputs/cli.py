@@ -1,0 +1,83 @@
+"Bad inputs of the command, and the message each must give (main turns it into one line and exit code 1)."
+import shlex
+import tempfile
+from pathlib import Path
+
+from tests.tools.tiny import save_tiny
+from tokenbridge import cli
+
+A_FILE = Path(tempfile.mkdtemp(prefix="bad-inputs-")) / "file"
+A_FILE.write_text("not a picture")
+EMPTY = A_FILE.with_name("empty")
+EMPTY.mkdir()
+FOREIGN = A_FILE.with_name("foreign")
+FOREIGN.mkdir()
+MODEL = save_tiny(A_FILE.with_name("model"))
+TOKENIZER = save_tiny(A_FILE.with_name("tokenizer"), generator=False)
+(FOREIGN / "config.json").write_text('{"format": 77}')
+
+
+def call(line: str) -> None:
+    cli.run(cli.parse(shlex.split(line)))
+
+
+PARSED = "internal: tyro checks the types while parsing, the command checks the values: see the rows 'command ...'"
+ROWS = {
+    "Machine": PARSED, "Demo": PARSED, "TrainVAE": PARSED, "Train": PARSED, "Generate": PARSED, "Reconstruct": PARSED,
+    "Evaluate": PARSED, "Benchmark": PARSED, "Info": PARSED,
+    "On": "internal: a type", "OPTIONS": "internal: a table of commands", "COMMANDS": "internal: a table of commands",
+    "demo": "internal: see the row 'command demo'", "train_vae": "internal: see the row 'command train-vae'",
+    "train": "internal: see the row 'command train'", "generate": "internal: see the row 'command generate'",
+    "reconstruct": "internal: see the row 'command reconstruct'", "evaluate": "internal: see the row 'command evaluate'",
+    "benchmark": "internal: see the row 'command benchmark'", "info": "internal: see the row 'command info'",
+    "parse": "internal: usage errors end with exit code 2, tests/test_cli.py has them",
+    "run": "internal: called with what parse returns",
+    "main": "internal: turns every error into an exit code, tests/test_cli.py has them",
+    "one_line": "internal: takes any error",
+    "class_names": "internal: takes any number",
+    "choose_device": [
+        (lambda: cli.choose_device("gpu"), ValueError, "device: expected auto, cpu, cuda, cuda:1 or mps, got 'gpu'"),
+        (lambda: cli.choose_device("cuda:99"), ValueError, "device: this machine has no 'cuda:99'"),
+        (lambda: cli.choose_device("cpu:3"), ValueError, "device: this machine has no 'cpu:3'"),
+        (lambda: cli.choose_device("xla"), ValueError, "device: this machine has no 'xla'"),
+    ],
+    "parse_labels": [
+        (lambda: cli.parse_labels("horse,zebra", 3, ("cat", "dog", "horse")), ValueError, "one of cat, dog, horse, got 'zebra'"),
+        (lambda: cli.parse_labels("3", 3, ()), ValueError, "labels: expected numbers from 0 to 2, got '3'"),
+        (lambda: cli.parse_labels("-1", 3, ()), ValueError, "got '-1'"),
+        (lambda: cli.parse_labels("1.5", 3, ()), ValueError, "got '1.5'"),
+        (lambda: cli.parse_labels("", 3, ()), ValueError, "got ''"),
+        (lambda: cli.parse_labels("1,,2", 3, ()), ValueError, "got ''"),
+    ],
+    "command info": [
+        (lambda: call(f"info {A_FILE}"), FileNotFoundError, "file is not a folder"),
+        (lambda: call("info cifar-giant"), FileNotFoundError, "no shipped weights 'cifar-giant'"),
+        (lambda: call(f"info {EMPTY}"), FileNotFoundError, "config.json"),
+        (lambda: call(f"info {FOREIGN}"), ValueError, "expected format"),
+        (lambda: call("info --device cuda:99"), ValueError, "device: this machine has no 'cuda:99'"),
+    ],
+    "command generate": [
+        (lambda: call("generate --model cifar-giant"), FileNotFoundError, "no shipped weights 'cifar-giant'"),
+        (lambda: call(f"generate --model {TOKENIZER}"), ValueError, "is a tokenizer without a generator"),
+        (lambda: call(f"generate --model {MODEL} --labels zebra"), ValueError, "got 'zebra'"),
+        (lambda: call(f"generate --model {MODEL} --labels 3"), ValueError, "labels: expected numbers from 0 to 2"),
+        (lambda: call(f"generate --model {MODEL} --num 0"), ValueError, "num: expected an integer of at least 1, got 0"),
+        (lambda: call(f"generate --model {MODEL} --num 1 --out {A_FILE}"), OSError, "out: cannot make the folder"),
+        (lambda: call(f"generate --model {MODEL} --num 1 --out {A_FILE}/below"), OSError, "out: cannot make the folder"),
+        (lambda: call(f"generate --model {MODEL} --num 1 --steps 17 --out {EMPTY}/a"), ValueError, "steps: expected an integer in [1, 16], got 17"),
+        (lambda: call(f"generate --model {MODEL} --num 1 --temperature -1 --out {EMPTY}/a"), ValueError, "temperature"),
+        (lambda: call(f"generate --model {MODEL} --num 1 --top-k 0 --out {EMPTY}/a"), ValueError, "top_k"),
+        (lambda: call(f"generate --model {MODEL} --num 1 --top-p 1.5 --out {EMPTY}/a"), ValueError, "top_p"),
+        (lambda: call(f"generate --model {MODEL} --num 1 --cfg-scale nan --out {EMPTY}/a"), ValueError, "cfg_scale"),
+        (lambda: call(f"generate --model {MODEL} --num 1 --chunk-size 0 --out {EMPTY}/a"), ValueError, "chunk_size"),
+        (lambda: call(f"generate --model {MODEL} --num 1 --seed=-1 --out {EMPTY}/a"), ValueError, "seed: expected an integer of at least 0, got -1"),
+    ],
+    "command reconstruct": [
+        (lambda: call(f"reconstruct --model {TOKENIZER} --images {EMPTY}/nothing.png"), FileNotFoundError, "images: no such file or folder"),
+        (lambda: call(f"reconstruct --model {TOKENIZER} --images {EMPTY}"), FileNotFoundError, "images: no image files in"),
+        (lambda: call(f"reconstruct --model {TOKENIZER} --images {A_FILE}"), (ValueError, OSError), "file"),
+        (lambda: call(f"reconstruct --model {TOKENIZER} --num 0"), ValueError, "num: expected an integer of at least 1, got 0"),
+        (lambda: call(f"reconstruct --model {TOKENIZER} --data {EMPTY}"), FileNotFoundError, "empty"),
+        (lambda: call(f"reconstruct --images {A_FILE} --model {FOREIGN}"), ValueError, "expected format"),
+    ],
+}

@@ -1,0 +1,74 @@
+"Bad inputs of `head`, and the message each must give."
+import torch
+
+from tokenbridge import head as h
+
+SMALL = dict(dims=3, levels=4, context_width=5, width=8, blocks=1, heads=2)
+HEAD = h.DimensionHead(h.HeadConfig(**SMALL))
+CONTEXT, INDICES, NOISE = torch.zeros(2, 5), torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3)
+NAN = torch.tensor([[float("nan")] * 5] * 2)
+LOGITS = torch.zeros(2, 4)
+
+FORWARD = [
+    (lambda call: call(CONTEXT[:, :4], INDICES), ValueError, "context: expected shape (m e), e = 5, got shape (2, 4)"),
+    (lambda call: call(CONTEXT.long(), INDICES), ValueError, "context: expected float values"),
+    (lambda call: call(CONTEXT, INDICES[:1]), ValueError, "indices: expected shape (m d), m = 2, d = 3, got shape (1, 3)"),
+    (lambda call: call(CONTEXT, INDICES.float()), ValueError, "indices: expected int values"),
+    (lambda call: call(CONTEXT, INDICES + 4), ValueError, "indices: expected integers in [0, 3], got 4"),
+    (lambda call: call(CONTEXT, INDICES - 1), ValueError, "indices: expected integers in [0, 3], got -1"),
+]
+
+
+def of(method, rows=FORWARD):
+    "The same rows for another method."
+    return [(lambda row=row: row[0](method), *row[1:]) for row in rows]
+
+
+ROWS = {
+    "HeadConfig": [
+        (lambda: h.HeadConfig(dims=0), ValueError, "dims: expected an integer of at least 1, got 0"),
+        (lambda: h.HeadConfig(levels=1), ValueError, "levels: expected an integer of at least 2, got 1"),
+        (lambda: h.HeadConfig(context_width=1.5), ValueError, "context_width: expected an integer of at least 1, got 1.5"),
+        (lambda: h.HeadConfig(width=-8), ValueError, "width: expected an integer of at least 1, got -8"),
+        (lambda: h.HeadConfig(blocks=0), ValueError, "blocks: expected an integer of at least 1, got 0"),
+        (lambda: h.HeadConfig(heads=5), ValueError, "heads: expected a divisor of the width 96, got 5"),
+        (lambda: h.HeadConfig(mlp_ratio=0), ValueError, "mlp_ratio: expected a number above 0, got 0"),
+        (lambda: h.HeadConfig(dropout=1.5), ValueError, "dropout: expected a number in [0, 1], got 1.5"),
+        (lambda: h.HeadConfig(norm_eps=0), ValueError, "norm_eps: expected a number above 0, got 0"),
+        (lambda: h.HeadConfig(official_first_step="yes"), ValueError, "official_first_step: expected one of False, True, got 'yes'"),
+    ],
+    "DimensionTransformer": "internal: the network inside DimensionHead, which checks what comes in",
+    "DimensionHead": [
+        (lambda: h.DimensionHead(h.HeadConfig(**SMALL), [0, 1]), ValueError, "order: expected a permutation of 0 to 2, got [0, 1]"),
+        (lambda: h.DimensionHead(h.HeadConfig(**SMALL), torch.tensor([0, 1, 1])), ValueError, "order: expected a permutation of 0 to 2, got [0, 1, 1]"),
+        (lambda: h.DimensionHead(h.HeadConfig(**SMALL), [1, 2, 3]), ValueError, "order: expected a permutation of 0 to 2, got [1, 2, 3]"),
+        (lambda: h.DimensionHead(SMALL), ValueError, "config: expected a HeadConfig, got dict"),
+    ],
+    "DimensionHead.forward": of(HEAD),
+    "DimensionHead.cached_logits": of(HEAD.cached_logits),
+    "DimensionHead.stepwise_logits": of(HEAD.stepwise_logits),
+    "DimensionHead.sample": [
+        (lambda: HEAD.sample(CONTEXT[0], NOISE), ValueError, "context: expected shape (m e), e = 5, got shape (5,)"),
+        (lambda: HEAD.sample(NAN, NOISE), ValueError, "context: expected finite values, got 10 NaN or infinite of 10"),
+        (lambda: HEAD.sample(CONTEXT, NOISE[:, :2]), ValueError, "noise: expected shape (m d), m = 2, d = 3, got shape (2, 2)"),
+        (lambda: HEAD.sample(CONTEXT, NOISE + 1), ValueError, "noise: expected numbers in [0, 1), got 1.0 to 1.0"),
+        (lambda: HEAD.sample(CONTEXT, NOISE - 0.5), ValueError, "noise: expected numbers in [0, 1), got -0.5 to -0.5"),
+        (lambda: HEAD.sample(CONTEXT, NOISE * float("nan")), ValueError, "noise: expected numbers in [0, 1), got nan"),
+        (lambda: HEAD.sample(CONTEXT, NOISE, temperature=-1), ValueError, "temperature: expected a number of at least 0, got -1"),
+        (lambda: HEAD.sample(CONTEXT, NOISE, temperature=float("nan")), ValueError, "temperature: expected a number of at least 0, got nan"),
+        (lambda: HEAD.sample(CONTEXT, NOISE, top_k=0), ValueError, "top_k: expected an integer of at least 1, got 0"),
+        (lambda: HEAD.sample(CONTEXT, NOISE, top_p=0.0), ValueError, "top_p: expected a number in (0, 1]"),
+    ],
+    "filter_logits": [
+        (lambda: h.filter_logits(torch.zeros(2, 4, dtype=torch.int64)), ValueError, "logits: expected float values"),
+        (lambda: h.filter_logits([0.1, 0.2]), ValueError, "logits: expected a tensor of shape (... k), got list"),
+        (lambda: h.filter_logits(LOGITS, -0.1), ValueError, "temperature: expected a number of at least 0, got -0.1"),
+        (lambda: h.filter_logits(LOGITS, float("inf")), ValueError, "temperature: expected a number of at least 0, got inf"),
+        (lambda: h.filter_logits(LOGITS, top_k=2.0), ValueError, "top_k: expected an integer of at least 1, got 2.0"),
+        (lambda: h.filter_logits(LOGITS, top_p=1.1), ValueError, "top_p: expected a number in (0, 1]"),
+    ],
+    "sample_categorical": [
+        (lambda: h.sample_categorical(LOGITS.long(), torch.zeros(2)), ValueError, "logits: expected float values"),
+        (lambda: h.sample_categorical(LOGITS, torch.zeros(3)), ValueError, "noise: expected shape (2,), one number for each row of logits, got (3,)"),
+    ],
+}

@@ -1,0 +1,157 @@
+"The command: instant help, exit codes, one-line errors, and what each command leaves behind."
+import re
+import shlex
+import signal
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from tokenbridge import cli
+
+START = "import sys; from tokenbridge.cli import main; sys.exit(main())"
+
+
+def command(line: str) -> int:
+    return cli.main(shlex.split(line))
+
+
+def process(line: str, code: str = START, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", code, *shlex.split(line)], capture_output=True, text=True, **options)
+
+
+# ---- before a command runs
+
+@pytest.mark.parametrize("line", ["--help", *[f"{name} --help" for name in cli.COMMANDS]])
+def test_help_needs_no_torch(line, capsys):
+    with pytest.raises(SystemExit) as exit:
+        cli.parse(shlex.split(line))
+    assert exit.value.code == 0
+    text = capsys.readouterr().out
+    assert "usage: tokenbridge" in text
+    if line != "--help":
+        assert "(default:" in text and "--seed" in text
+
+
+def test_help_is_instant():
+    code = "import sys\nfrom tokenbridge.cli import parse\ntry: parse()\nfinally: print('torch' in sys.modules, 'numpy' in sys.modules)"
+    done = process("generate --help", code)
+    assert done.returncode == 0 and done.stdout.endswith("False False\n")
+
+
+def test_every_option_says_what_it_is(capsys):
+    import dataclasses
+    for name, kind in cli.OPTIONS.items():
+        with pytest.raises(SystemExit):
+            cli.parse([name, "--help"])
+        text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+        for field in dataclasses.fields(kind):
+            if field.name not in ("on", "model"):
+                option = f"--{field.name.replace('_', '-')} "
+                words = [words.split() for words in re.findall(rf"{option}(.*?)\(default", text)]
+                assert words and max(map(len, words)) >= 3, f"{name} {option}: no words about it"
+
+
+@pytest.mark.parametrize("line", ["", "generat", "generate --nums 3", "generate --num three", "generate --cfg-schedule cosine",
+                                  "info a b", "train --resume maybe"])
+def test_a_wrong_command_line_is_code_2(line, capsys):
+    with pytest.raises(SystemExit) as exit:
+        command(line)
+    assert exit.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_every_command_is_known():
+    assert list(cli.OPTIONS) == list(cli.COMMANDS)
+
+
+# ---- how it ends
+
+def test_an_error_is_one_line_and_code_1(tmp_path, capsys):
+    assert command(f"info {tmp_path}/nowhere") == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("tokenbridge: error: ") and err.count("\n") == 1 and str(tmp_path) in err
+
+
+def test_an_unexpected_error_is_named(monkeypatch, capsys):
+    def broken(options):
+        raise KeyError("levels")
+    monkeypatch.setitem(cli.COMMANDS, "info", broken)
+    assert command("info") == 1
+    assert capsys.readouterr().err == "tokenbridge: error: unexpected KeyError: 'levels'\n"
+    monkeypatch.setenv("TOKENBRIDGE_TRACEBACK", "1")
+    with pytest.raises(KeyError):
+        command("info")
+
+
+def test_interrupt_is_code_130(tmp_path):
+    "A real SIGINT, while a command is at work."
+    code = ("import sys, time\nfrom tokenbridge import cli\n"
+            "def slow(options):\n    print('ready', flush=True)\n    time.sleep(60)\n"
+            "cli.COMMANDS['info'] = slow\nsys.exit(cli.main())")
+    running = subprocess.Popen([sys.executable, "-c", code, "info"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdout.readline() == "ready\n"
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert running.returncode == 130 and err == "tokenbridge: interrupted\n"
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    code = ("import sys, time\nfrom tokenbridge import cli\n"
+            "cli.COMMANDS['info'] = lambda options: [print('x' * 9999, flush=True) for _ in range(99)]\nsys.exit(cli.main())")
+    running = subprocess.Popen([sys.executable, "-c", code, "info"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running.stdout.read(10)
+    running.stdout.close()
+    assert running.wait(timeout=30) == 0 and running.stderr.read() == ""
+
+
+# ---- what the commands do
+
+def test_info_about_the_machine(capsys):
+    assert command("info --device cpu --precision fp32") == 0
+    text = capsys.readouterr().out
+    assert "precision  fp32" in text and "device     cpu" in text
+
+
+def test_info_about_a_model(tiny_folder, tiny_tokenizer, capsys):
+    assert command(f"info {tiny_folder}") == 0
+    text = capsys.readouterr().out
+    assert "4 x 4 tokens of 5 dimensions" in text and "7 a dimension" in text and "3 classes" in text and "fingerprint" in text
+    assert command(f"info {tiny_tokenizer}") == 0
+    assert re.search(r"generator +none", capsys.readouterr().out)
+
+
+def test_generate(tiny_folder, tmp_path, capsys):
+    assert command(f"generate --model {tiny_folder} --labels 2,0 --num 3 --steps 2 --out {tmp_path}/a --seed 5") == 0
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == ["000-class-2.png", "001-class-2.png", "002-class-2.png", "003-class-0.png", "004-class-0.png",
+                     "005-class-0.png", "grid.png"]
+    assert Image.open(tmp_path / "a" / "000-class-2.png").size == (32, 32)
+    assert str(tmp_path / "a") in capsys.readouterr().out
+    for out, more in (("same", "--seed 5 --chunk-size 2"), ("other", "--seed 6")):
+        assert command(f"generate --model {tiny_folder} --labels 2,0 --num 3 --steps 2 --out {tmp_path}/{out} {more}") == 0
+    grids = {name: (tmp_path / name / "grid.png").read_bytes() for name in ("a", "same", "other")}
+    assert grids["a"] == grids["same"] != grids["other"]
+
+
+def test_reconstruct(tiny_tokenizer, tmp_path, capsys):
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    Image.new("RGB", (40, 50), (200, 30, 90)).save(tmp_path / "in" / "deep" / "a.png")
+    Image.new("L", (32, 32), 7).save(tmp_path / "b.jpg")
+    assert command(f"reconstruct --model {tiny_tokenizer} --images {tmp_path}/in {tmp_path}/b.jpg --out {tmp_path}/new/r.png") == 0
+    assert Image.open(tmp_path / "new" / "r.png").size[0] > 100
+    text = capsys.readouterr().out
+    assert "continuous" in text and "quantized" in text and "dB" in text and "2 images" in text
+
+
+def test_generate_without_a_generator(tiny_tokenizer, tmp_path, capsys):
+    assert command(f"generate --model {tiny_tokenizer} --out {tmp_path}/a") == 1
+    assert "without a generator" in capsys.readouterr().err and not (tmp_path / "a").exists()
+
+
+def test_warnings_are_one_line(tiny_tokenizer, tmp_path, capsys, monkeypatch, without_settings):
+    monkeypatch.chdir(tmp_path)
+    assert command(f"reconstruct --model {tiny_tokenizer} --num 2 --out {tmp_path}/r.png") == 0
+    err = capsys.readouterr().err
+    assert "tokenbridge: warning: " in err and "SYNTHETIC" in err and ".py:" not in err

@@ -1,0 +1,374 @@
+"The generation loop: every option changes the result as predicted, and nothing else does."
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.tools.tiny import tiny_config
+from tokenbridge.backbone import BackboneConfig
+from tokenbridge.generation import (ORDERS, Plan, Sampling, cosine_schedule, draw_plan, generate_indices, guidance_weights,
+                                    guide, hidden_first, reveal_steps, step_counts, surest)
+from tokenbridge.head import HeadConfig
+from tokenbridge.model import ARConfig, ARModel
+from tokenbridge.quantizer import dequantize
+
+N, D, K, CLASSES = 6, 5, 7, 3
+LABELS = torch.tensor([0, 1, 2, 3, 1])   # 3 means no label
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def shaken(config: ARConfig, seed: int = 0) -> ARModel:
+    "A model whose weights are far from their zero start, so that every input has an effect."
+    d, k = config.head.dims, config.head.levels
+    model, generator = ARModel(config, torch.linspace(-2, 2, k).repeat(d, 1)).eval(), seeded(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    return model
+
+
+@pytest.fixture(scope="module")
+def model() -> ARModel:
+    return shaken(tiny_config("masked"))
+
+
+@pytest.fixture(scope="module")
+def causal() -> ARModel:
+    return shaken(tiny_config("causal"))
+
+
+def generate(model: ARModel, seed: int = 0, labels: torch.Tensor = LABELS, **options) -> torch.Tensor:
+    return generate_indices(model, labels, generator=seeded(seed), **options)
+
+
+# ---------------------------------------------------------------------- schedule and weights
+def official_counts(num: int, steps: int) -> list[int]:
+    "The official rule, written with tensors: how many positions leave the mask at each step."
+    hidden, counts = torch.tensor(float(num)), []
+    for step in range(steps):
+        length = torch.floor(torch.tensor(num * math.cos(math.pi / 2.0 * (step + 1) / steps), dtype=torch.float64))
+        length = torch.maximum(torch.tensor(1.0), torch.minimum(hidden - 1, length)) if step < steps - 1 else torch.tensor(0.0)
+        counts.append(int(hidden - length))
+        hidden = length
+    return counts
+
+
+@given(st.data())
+def test_cosine_schedule_is_the_official_one_and_wastes_no_step(data):
+    num = data.draw(st.integers(1, 300))
+    steps = data.draw(st.integers(1, num))
+    counts = cosine_schedule(num, steps)
+    assert len(counts) == steps and sum(counts) == num and min(counts) >= 1
+    assert counts == official_counts(num, steps)
+
+
+def test_cosine_schedule_by_hand():
+    assert cosine_schedule(16, 4) == [2, 3, 5, 6]
+    assert cosine_schedule(9, 9) == [1] * 9
+    assert cosine_schedule(9, 1) == [9]
+
+
+def test_step_counts_follow_each_images_own_number():
+    hidden = torch.arange(16) < torch.tensor([16, 5, 1, 0])[:, None]
+    counts = step_counts(hidden, 4)
+    assert counts[0].tolist() == cosine_schedule(16, 4) and counts[1].tolist() == cosine_schedule(5, 4)
+    assert counts[2].tolist() == [1, 0, 0, 0] and counts[3].tolist() == [0, 0, 0, 0]
+    assert step_counts(torch.zeros(2, 4, dtype=torch.bool), 4).shape == (2, 0)
+
+
+def test_guidance_weights():
+    left = torch.tensor([12, 4, 1, 0])
+    linear = guidance_weights(3.0, "linear", left, 16)
+    assert torch.allclose(linear, torch.tensor([1.5, 2.5, 2.875, 2.875]))      # the last step counts one hidden token
+    assert torch.equal(guidance_weights(3.0, "constant", left, 16), torch.full((4,), 3.0))
+    assert torch.equal(guidance_weights(1.0, "linear", left, 16), torch.ones(4))
+
+
+def test_guide():
+    context = torch.randn(4, 3, 8, generator=seeded())
+    labelled, unlabelled = context[:2], context[2:]
+    assert torch.allclose(guide(context, torch.tensor([1.0, 0.0])), torch.stack([labelled[0], unlabelled[1]]), atol=1e-6)
+    assert torch.allclose(guide(context, torch.tensor([2.0, 3.0]))[1], 3 * labelled[1] - 2 * unlabelled[1], atol=1e-5)
+
+
+@given(st.integers(1, 12), st.integers(0, 1000))
+def test_hidden_first_keeps_the_order_among_the_hidden(n, seed):
+    generator = seeded(seed)
+    order = torch.rand(3, n, generator=generator).argsort(1)
+    hidden = torch.rand(3, n, generator=generator) < 0.5
+    moved = hidden_first(order, hidden)
+    for row, before, mask in zip(moved.tolist(), order.tolist(), hidden.tolist()):
+        assert row == [p for p in before if mask[p]] + [p for p in before if not mask[p]]
+
+
+def test_surest_marks_the_most_probable_and_never_padding():
+    log_prob = torch.tensor([[-3.0, -1.0, -2.0], [0.0, -5.0, -9.0]])
+    valid = torch.tensor([[True, True, True], [False, True, True]])
+    assert surest(log_prob, valid, torch.tensor([2, 1])).tolist() == [[False, True, True], [False, True, False]]
+    assert not surest(log_prob, valid, torch.tensor([0, 0])).any()
+
+
+# ---------------------------------------------------------------------- the loop against a naive one
+def naive(model: ARModel, labels: torch.Tensor, plan: Plan, cfg_scale: float, schedule: str, **sampling) -> torch.Tensor:
+    "One image after the other, one token a step, two passes, everything computed anew."
+    images = []
+    for i in range(len(labels)):
+        indices, hidden = torch.zeros(1, N, D, dtype=torch.int64), torch.ones(1, N, dtype=torch.bool)
+        for step, p in enumerate(plan.order[i].tolist()):
+            latents = dequantize(indices, model.levels)
+            with_label, without = (model.backbone(latents, label, hidden)[:, p] for label in (labels[i:i + 1], torch.tensor([CLASSES])))
+            known = (N - max(1, N - step - 1)) / N
+            w = 1 + (cfg_scale - 1) * (known if schedule == "linear" else 1)
+            tokens = model.head.sample(without + w * (with_label - without), plan.noise[i, p][None], **sampling)[0]
+            indices[:, p], hidden[:, p] = tokens, False
+        images.append(indices)
+    return torch.cat(images)
+
+
+@pytest.mark.parametrize("kind", ["masked", "causal"])
+@pytest.mark.parametrize("cfg_scale, schedule", [(1.0, "linear"), (3.0, "linear"), (2.5, "constant"), (0.0, "constant")])
+def test_equals_the_naive_loop(kind, cfg_scale, schedule, request):
+    model = request.getfixturevalue("model" if kind == "masked" else "causal")
+    plan = draw_plan(model, torch.ones(len(LABELS), N, dtype=torch.bool), generator=seeded(1))
+    with torch.no_grad():
+        slow = naive(model, LABELS, plan, cfg_scale, schedule, temperature=0.9, top_k=5)
+    fast = generate(model, 1, cfg_scale=cfg_scale, cfg_schedule=schedule, temperature=0.9, top_k=5)
+    assert torch.equal(fast, slow)
+
+
+def test_argmax_is_the_argmax_of_the_teacher_forced_logits(model):
+    indices = generate(model, order="raster", temperature=0.0)
+    hidden = torch.ones(len(LABELS), N, dtype=torch.bool)
+    with torch.no_grad():
+        for p in range(N):
+            context = model.backbone(dequantize(indices, model.levels), LABELS, hidden)[:, p]
+            assert torch.equal(model.head(context, indices[:, p]).argmax(-1), indices[:, p])
+            hidden[:, p] = False
+
+
+# ---------------------------------------------------------------------- sampling options
+def test_ways_to_say_argmax(model):
+    coldest = generate(model, order="raster", temperature=0.0)
+    assert torch.equal(generate(model, 9, order="raster", temperature=0.0), coldest)    # no chance is left
+    for option in (dict(top_k=1), dict(top_p=1e-9), dict(top_k=1, temperature=3.0), dict(temperature=1e-4)):
+        assert torch.equal(generate(model, order="raster", **option), coldest), option
+    assert not torch.equal(generate(model, order="raster"), coldest)
+
+
+def test_options_that_change_nothing(model):
+    plain = generate(model)
+    for option in (dict(top_k=K), dict(top_p=1.0), dict(steps=N), dict(temperature=1.0), dict(cfg_schedule="constant")):
+        assert torch.equal(generate(model, **option), plain), option
+
+
+def test_temperature_and_cuts_order_the_log_probability(model):
+    labels = torch.arange(60) % 3
+
+    def surprise(**options):
+        indices = generate(model, labels=labels, steps=1, **options)
+        with torch.no_grad():
+            return float(model.token_nll(indices, labels, torch.ones(60, N, dtype=torch.bool)).mean())
+
+    cold, cool, plain, hot = (surprise(temperature=t) for t in (0.0, 0.5, 1.0, 3.0))
+    assert cold < cool < plain < hot
+    assert surprise(top_k=2) < plain and surprise(top_p=0.5) < plain
+
+
+def test_top_k_keeps_each_index_among_the_most_probable(model):
+    indices = generate(model, order="raster", top_k=2)
+    hidden = torch.ones(len(LABELS), N, dtype=torch.bool)
+    with torch.no_grad():
+        for p in range(N):
+            logits = model.head(model.backbone(dequantize(indices, model.levels), LABELS, hidden)[:, p], indices[:, p])
+            assert (logits.topk(2).indices == indices[:, p, :, None]).any(-1).all()
+            hidden[:, p] = False
+
+
+# ---------------------------------------------------------------------- guidance
+def test_no_doubled_work_without_guidance(model, monkeypatch):
+    sizes, predict = [], model.backbone.predict
+    monkeypatch.setattr(model.backbone, "predict", lambda state, latents, *rest: sizes.append(len(latents)) or predict(state, latents, *rest))
+    generate(model, steps=3)
+    assert sizes == [5, 5, 5]
+    generate(model, steps=3, cfg_scale=2.0)
+    assert sizes[3:] == [10, 10, 10]
+
+
+def test_guidance_scale_zero_ignores_the_label(model):
+    nobody = torch.full_like(LABELS, CLASSES)
+    assert torch.equal(generate(model, cfg_scale=0.0, cfg_schedule="constant"), generate(model, labels=nobody))
+    assert torch.equal(generate(model, labels=nobody, cfg_scale=5.0), generate(model, labels=nobody))
+    assert not torch.equal(generate(model), generate(model, labels=nobody))
+
+
+def test_linear_and_constant_schedule_differ_where_they_should(model):
+    linear, constant = (generate(model, cfg_scale=6.0, cfg_schedule=s, steps=2) for s in ("linear", "constant"))
+    assert not torch.equal(linear, constant)
+    weight = 1 + 5.0 * (N - 1) / N      # a single step counts one hidden token
+    assert torch.equal(generate(model, cfg_scale=6.0, steps=1), generate(model, cfg_scale=weight, cfg_schedule="constant", steps=1))
+
+
+# ---------------------------------------------------------------------- seeds, chunks
+@pytest.mark.parametrize("order", [None, *ORDERS])
+@pytest.mark.parametrize("cfg_scale", [1.0, 3.0])
+def test_chunks_change_nothing_and_seeds_do(model, order, cfg_scale):
+    options = dict(order=order, steps=3, cfg_scale=cfg_scale)
+    whole = generate(model, **options)
+    for chunk_size in (2, 99):
+        assert torch.equal(generate(model, chunk_size=chunk_size, **options), whole)
+    assert not torch.equal(generate(model, 1, **options), whole)
+
+
+def test_no_generator_means_a_new_seed_and_leaves_torchs_own_alone(model):
+    before = torch.get_rng_state()
+    assert not torch.equal(generate_indices(model, LABELS), generate_indices(model, LABELS))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# ---------------------------------------------------------------------- orders and steps
+def test_one_step_is_the_same_in_every_order(model):
+    results = [generate(model, order=order, steps=1) for order in (*ORDERS, torch.arange(N).flip(0).repeat(5, 1))]
+    assert all(torch.equal(result, results[0]) for result in results)
+
+
+def test_a_given_order_is_followed(model):
+    order = torch.stack([torch.randperm(N, generator=seeded(i)) for i in range(5)])
+    hidden = torch.ones(5, N, dtype=torch.bool)
+    plan = draw_plan(model, hidden, steps=4, order=order, generator=seeded())
+    states = list(reveal_steps(model, LABELS, torch.zeros(5, N, D, dtype=torch.int64), hidden, plan))
+    shown = 0
+    for (_, before), (_, after), count in zip(states, states[1:], cosine_schedule(N, 4)):
+        for i in range(5):
+            assert set((before[i] & ~after[i]).nonzero()[:, 0].tolist()) == set(order[i, shown:shown + count].tolist())
+        shown += count
+    assert torch.equal(states[-1][0], generate(model, steps=4, order=order))
+    assert not torch.equal(generate(model, order=order), generate(model, order=order.flip(1)))
+
+
+def test_named_orders(model):
+    hidden = torch.ones(40, N, dtype=torch.bool)
+    assert torch.equal(draw_plan(model, hidden, order="raster").order, torch.arange(N).repeat(40, 1))
+    for order in (None, "random"):
+        drawn = draw_plan(model, hidden, order=order, generator=seeded()).order
+        assert torch.equal(drawn.sort(1).values, torch.arange(N).repeat(40, 1)) and len(drawn.unique(dim=0)) > 20
+
+
+@pytest.mark.parametrize("cfg_scale", [1.0, 2.0])
+def test_confidence_commits_to_the_surest(model, cfg_scale):
+    hidden = torch.ones(5, N, dtype=torch.bool)
+    plan = draw_plan(model, hidden, steps=4, order="confidence", generator=seeded())
+    sampling, nobody = Sampling(cfg_scale=cfg_scale), torch.full_like(LABELS, CLASSES)
+    states = list(reveal_steps(model, LABELS, torch.zeros(5, N, D, dtype=torch.int64), hidden, plan, sampling))
+    for step, ((indices, before), (_, after)) in enumerate(zip(states, states[1:])):
+        with torch.no_grad():
+            contexts = [model.backbone(dequantize(indices, model.levels), labels, before) for labels in (LABELS, nobody)]
+            context = guide(torch.cat(contexts), guidance_weights(cfg_scale, "linear", plan.left(step), N))
+            sure = model.head.sample(context.flatten(0, 1), plan.noise.flatten(0, 1))[1].view(5, N)
+        for i in range(5):
+            chosen, waiting = before[i] & ~after[i], after[i]
+            assert int(chosen.sum()) == cosine_schedule(N, 4)[step]
+            assert not waiting.any() or sure[i][chosen].min() >= sure[i][waiting].max() - 1e-5
+    assert torch.equal(states[-1][0], generate(model, steps=4, order="confidence", cfg_scale=cfg_scale))
+
+
+# ---------------------------------------------------------------------- known tokens
+@pytest.mark.parametrize("order", [None, *ORDERS])
+@pytest.mark.parametrize("cfg_scale", [1.0, 3.0])
+def test_known_tokens_come_back_bit_for_bit(model, order, cfg_scale):
+    indices = torch.randint(K, (5, N, D), generator=seeded(3))
+    mask = torch.rand(5, N, generator=seeded(4)) < torch.tensor([0.0, 0.3, 0.5, 0.8, 1.0])[:, None]
+    options = dict(known=(indices, mask), order=order, steps=4, cfg_scale=cfg_scale)
+    filled = generate(model, **options)
+    assert torch.equal(filled[mask], indices[mask])
+    assert torch.equal(generate(model, chunk_size=1, **options), filled)      # neighbours in the batch do not matter
+    scrambled = torch.where(mask[..., None], indices, (indices + 1) % K)      # values at hidden positions do not matter
+    assert torch.equal(generate(model, **{**options, "known": (scrambled, mask)}), filled)
+    assert not torch.equal(generate(model, 1, **options)[~mask], filled[~mask])
+
+
+def test_known_tokens_are_seen(model):
+    mask = (torch.arange(N) < 3).repeat(5, 1)
+    first, second = (generate(model, known=(torch.full((5, N, D), level), mask), temperature=0.0, order="raster") for level in (0, K - 1))
+    assert not torch.equal(first[:, 3:], second[:, 3:])
+
+
+def test_nothing_known_and_all_known(model):
+    indices = torch.randint(K, (5, N, D), generator=seeded(3))
+    nothing, all_ = torch.zeros(5, N, dtype=torch.bool), torch.ones(5, N, dtype=torch.bool)
+    assert torch.equal(generate(model, known=(indices, nothing)), generate(model))
+    assert torch.equal(generate(model, known=(indices, all_), progress=print), indices)
+
+
+def test_no_labels_at_all(model):
+    known = torch.randint(K, (5, N, D), generator=seeded(3)), (torch.arange(N) < 2).repeat(5, 1)
+    nobody = torch.full_like(LABELS, CLASSES)
+    assert torch.equal(generate(model, labels=None, known=known), generate(model, labels=nobody, known=known))
+
+
+# ---------------------------------------------------------------------- the causal backbone
+@pytest.mark.parametrize("cfg_scale", [1.0, 3.0])
+def test_causal_cached_equals_uncached(causal, cfg_scale, monkeypatch):
+    cached = generate(causal, cfg_scale=cfg_scale)
+    assert cached.unique().numel() > 2
+    begin = causal.backbone.start
+    monkeypatch.setattr(causal.backbone, "start", lambda labels: begin(labels, cached=False))
+    assert torch.equal(generate(causal, cfg_scale=cfg_scale), cached)
+
+
+def test_causal_goes_on_from_a_known_beginning(causal):
+    whole = generate(causal, cfg_scale=2.0)
+    known = whole, (torch.arange(N) < 4).repeat(5, 1)
+    assert torch.equal(generate(causal, cfg_scale=2.0, known=known), whole)   # same noise, same continuation
+    assert torch.equal(generate(causal, cfg_scale=2.0, known=known, chunk_size=2), whole)
+
+
+@pytest.mark.parametrize("options, word", [
+    (dict(steps=3), "steps"), (dict(order="random"), "order"), (dict(order="confidence"), "order"),
+    (dict(order=torch.arange(N).flip(0).repeat(5, 1)), "order"),
+    (dict(known=(torch.zeros(5, N, D, dtype=torch.int64), (torch.arange(N) > 2).repeat(5, 1))), "known")])
+def test_causal_refuses_what_it_cannot_do(causal, options, word):
+    with pytest.raises(ValueError, match=word):
+        generate(causal, **options)
+
+
+# ---------------------------------------------------------------------- manners
+def test_progress(model, capsys):
+    calls = []
+    generate(model, steps=3, chunk_size=2, progress=lambda step, steps: calls.append((step, steps)))
+    assert calls == [(step, 9) for step in range(1, 10)]
+    generate(model, steps=3, progress=True)
+    assert "3/3" in capsys.readouterr().err
+
+
+def test_dropout_is_off_and_the_modes_are_put_back():
+    model = shaken(tiny_config("masked", dropout=0.5))
+    calm = generate(model)
+    model.train()
+    model.head.eval()
+    modes = [part.training for part in model.modules()]
+    assert torch.equal(generate(model), calm)
+    assert [part.training for part in model.modules()] == modes
+    with pytest.raises(RuntimeError):
+        generate(model, progress=lambda step, steps: (_ for _ in ()).throw(RuntimeError("stop")))
+    assert [part.training for part in model.modules()] == modes
+
+
+def test_the_result_can_be_trained_on(model):
+    indices = generate(model, steps=2)
+    model.loss(indices, LABELS, seeded()).backward()
+    model.zero_grad()
+    assert indices.dtype == torch.int64 and not indices.is_inference()
+
+
+@pytest.mark.parametrize("kind", ["masked", "causal"])
+@pytest.mark.parametrize("tokens, dims, levels", [(1, 1, 2), (9, 3, 16), (4, 16, 64), (12, 2, 3)])
+def test_other_sizes(kind, tokens, dims, levels):
+    backbone = BackboneConfig(kind=kind, tokens=tokens, dims=dims, classes=2, width=16, encoder_blocks=1, decoder_blocks=1, heads=2, class_tokens=1)
+    model = shaken(ARConfig(backbone, HeadConfig(dims=dims, levels=levels, context_width=16, width=8, blocks=1, heads=2)))
+    indices = generate(model, labels=torch.tensor([0, 1, 2]), cfg_scale=2.0)
+    assert indices.shape == (3, tokens, dims) and 0 <= int(indices.min()) and int(indices.max()) < levels

@@ -1,0 +1,287 @@
+"One object, one folder: what comes back is what went out, and the wrong parts never meet."
+import copy
+import json
+import shutil
+import sys
+import types
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from einops import rearrange
+
+from tests.tools.tiny import tiny_model
+from tokenbridge import files
+from tokenbridge.data import synthetic_images, to_float
+from tokenbridge.files import load_tensors, read_json, save_tensors, write_json
+from tokenbridge.generation import generate_indices
+from tokenbridge.pipeline import TokenBridge, Tokenizer, fingerprints, load_example_tokens, round_weights_, save_example_tokens
+from tokenbridge.quantizer import Quantizer
+from tokenbridge.vae import VAE, VAEConfig
+
+LABELS = torch.tensor([0, 1, 2, 3])
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    return to_float(synthetic_images(4, seed=1).images)
+
+
+@pytest.fixture
+def bridge(tiny_folder) -> TokenBridge:
+    return TokenBridge.from_pretrained(tiny_folder)
+
+
+@pytest.fixture
+def folder(tiny_folder, tmp_path) -> Path:
+    "A copy that a test may spoil."
+    return Path(shutil.copytree(tiny_folder, tmp_path / "copy"))
+
+
+def other_vae(vae: VAE) -> VAE:
+    "The same VAE but for one weight."
+    vae = copy.deepcopy(vae)
+    with torch.no_grad():
+        next(vae.parameters()).flatten()[0] += 1e-3
+    return vae
+
+
+# ---------------------------------------------------------------------- what it does
+def test_tokens_are_the_latents_in_raster_order(bridge, images):
+    indices = bridge.tokenize(images)
+    with torch.no_grad():
+        latents = bridge.vae.encode(images).mean
+        assert indices.dtype == torch.int64 and indices.shape == (4, 16, 5)
+        assert torch.equal(indices[:, 6], bridge.quantizer.quantize(latents[:, :, 1, 2]))     # 6 = 1 * 4 + 2
+        levels = rearrange(bridge.quantizer.dequantize(indices), "b (h w) d -> b d h w", h=4)
+        assert torch.equal(bridge.detokenize(indices), bridge.vae.decode(levels))
+
+
+def test_reconstruct(bridge, images):
+    assert torch.equal(bridge.reconstruct(images), bridge.detokenize(bridge.tokenize(images)))
+    with torch.no_grad():
+        assert torch.allclose(bridge.reconstruct(images, quantized=False), bridge.vae.decode(bridge.vae.encode(images).mean), atol=1e-6)
+
+
+def test_generate_hands_every_option_on(bridge):
+    options = dict(steps=5, cfg_scale=2.0, cfg_schedule="constant", temperature=0.8, top_k=5, top_p=0.9, order="raster",
+                   known=(torch.full((4, 16, 5), 3), (torch.arange(16) < 4).repeat(4, 1)))
+    indices = generate_indices(bridge.ar, LABELS, generator=seeded(), **options)
+    assert torch.equal(bridge.generate(LABELS, generator=seeded(), **options), bridge.detokenize(indices))
+
+
+def test_generate_in_chunks(bridge):
+    calls = []
+    whole = bridge.generate(LABELS, steps=3, generator=seeded())
+    chunked = bridge.generate(LABELS, steps=3, generator=seeded(), chunk_size=3, progress=lambda step, steps: calls.append((step, steps)))
+    assert torch.allclose(chunked, whole, atol=1e-5) and calls[-1] == (6, 6)
+
+
+def test_nothing_asks_for_gradients(bridge, images):
+    assert not any(result.requires_grad for result in (bridge.reconstruct(images), bridge.generate(LABELS, steps=1)))
+
+
+def test_a_tokenizer_cannot_generate(tiny_tokenizer, images):
+    bridge = TokenBridge.from_pretrained(tiny_tokenizer)
+    assert bridge.ar is None and bridge.reconstruct(images).shape == images.shape
+    assert torch.equal(Tokenizer(bridge.vae, bridge.quantizer).tokenize(images), bridge.tokenize(images))
+    with pytest.raises(ValueError, match="ar: this TokenBridge has no AR model"):
+        bridge.generate(LABELS)
+
+
+# ---------------------------------------------------------------------- out and back
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["masked", "causal"])
+def test_round_trip(bridge, images, tmp_path, dtype, kind):
+    vae = round_weights_(copy.deepcopy(bridge.vae), dtype)
+    order = [3, 1, 4, 0, 2]
+    ar = tiny_model(kind, levels=bridge.quantizer.levels, tokens=16)
+    ar.head.order.copy_(torch.tensor(order))
+    out = TokenBridge(vae, Quantizer(bridge.quantizer.levels, "fitted"), round_weights_(ar, dtype), "mine").eval()
+    back = TokenBridge.from_pretrained(out.save_pretrained(tmp_path / "a", dtype=dtype))
+    assert not any(part.training for part in back.modules()) and back.name == "mine" and back.quantizer.kind == "fitted"
+    assert back.ar.head.order.tolist() == order and back.ar.config == ar.config and back.vae.config == vae.config
+    for (name, value), (other, wanted) in zip(back.state_dict().items(), out.state_dict().items(), strict=True):
+        assert name == other and torch.equal(value, wanted) and value.dtype == wanted.dtype
+    assert torch.equal(back.generate(LABELS, generator=seeded()), out.generate(LABELS, generator=seeded()))
+    assert torch.equal(VAE.from_pretrained(tmp_path / "a").encode(images).mean, vae.encode(images).mean)
+
+
+def test_what_is_stored(bridge, tmp_path):
+    bridge.save_pretrained(tmp_path / "full")
+    TokenBridge(round_weights_(copy.deepcopy(bridge.vae)), bridge.quantizer, name="x").save_pretrained(tmp_path / "half", torch.bfloat16)
+    tensors, _ = load_tensors(tmp_path / "full" / "model.safetensors")
+    assert {name.split(".")[0] for name in tensors} == {"vae", "quantizer", "ar"} and "ar.levels" not in tensors
+    assert all(value.dtype in (torch.float32, torch.int64) for value in tensors.values())
+    tensors, _ = load_tensors(tmp_path / "half" / "model.safetensors")
+    wide = {name for name, value in tensors.items() if value.dtype == torch.float32}
+    assert wide == {"vae.latent_mean", "vae.latent_std", "quantizer.levels"}
+    config = read_json(tmp_path / "half" / "config.json")
+    assert set(config) == {"format", "name", "vae", "quantizer", "ar", "fingerprints"} and config["ar"] is None
+    assert config["quantizer"] == {"kind": "fitted", "dims": 5, "num_levels": 7}
+
+
+def test_loading_leaves_the_random_numbers_alone(tiny_folder):
+    before = torch.get_rng_state()
+    TokenBridge.from_pretrained(tiny_folder)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_saving_again_replaces(bridge, folder):
+    bridge.name = "second"
+    bridge.save_pretrained(folder)
+    assert TokenBridge.from_pretrained(folder).name == "second"
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+
+
+# ---------------------------------------------------------------------- the right parts only
+def test_a_fresh_model_is_bound_to_its_first_tokenizer(bridge):
+    ar = tiny_model(levels=bridge.quantizer.levels, tokens=16)
+    first = TokenBridge(bridge.vae, bridge.quantizer, ar)
+    assert ar.trained_on == fingerprints(bridge.vae, bridge.quantizer) == first.check()
+    TokenBridge(copy.deepcopy(bridge.vae), Quantizer(bridge.quantizer.levels), ar)      # equal numbers are the same tokenizer
+    with pytest.raises(ValueError, match="ar: made for another VAE"):
+        TokenBridge(other_vae(bridge.vae), bridge.quantizer, ar)
+    with pytest.raises(ValueError, match="ar: made for other levels"):
+        TokenBridge(bridge.vae, Quantizer(bridge.quantizer.levels + 0.01), ar)
+
+
+def test_a_loaded_model_remembers(bridge):
+    with pytest.raises(ValueError, match="ar: made for another VAE"):
+        TokenBridge(other_vae(bridge.vae), bridge.quantizer, bridge.ar)
+
+
+def test_a_vae_trained_on_cannot_be_saved(bridge, tmp_path):
+    with torch.no_grad():
+        bridge.vae.latent_mean += 0.1
+    with pytest.raises(ValueError, match="ar: made for another VAE"):
+        bridge.save_pretrained(tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_parts_mixed_on_disk(folder):
+    tensors, _ = load_tensors(folder / "model.safetensors")
+    save_tensors(folder / "model.safetensors", {name: value * 1.01 if name == "vae.latent_std" else value for name, value in tensors.items()})
+    with pytest.raises(ValueError, match="made for another VAE"):
+        TokenBridge.from_pretrained(folder)
+
+
+def test_bf16_needs_a_rounded_vae(bridge, tmp_path):
+    with pytest.raises(ValueError, match=r"vae: .* does not fit into bfloat16, call round_weights_\(vae\) before"):
+        bridge.save_pretrained(tmp_path / "x", dtype=torch.bfloat16)
+    assert not (tmp_path / "x").exists()
+
+
+def test_round_weights(bridge):
+    vae = copy.deepcopy(bridge.vae)
+    assert round_weights_(vae) is vae and torch.equal(vae.latent_std, bridge.vae.latent_std)
+    once = copy.deepcopy(vae.state_dict())
+    round_weights_(vae)
+    for name, parameter in vae.named_parameters():
+        assert torch.equal(parameter, once[name]) and parameter.dtype == torch.float32
+        assert torch.allclose(parameter, bridge.vae.get_parameter(name), rtol=2 ** -8)
+
+
+# ---------------------------------------------------------------------- spoiled folders
+def spoil(folder: Path, change) -> None:
+    config = read_json(folder / "config.json")
+    write_json(folder / "config.json", change(config) or config)
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda c: c.update(format=2), "expected format 1, got 2"),
+    (lambda c: c.update(colour="blue"), "unknown 'colour'"),
+    (lambda c: c.pop("fingerprints") and None, "missing 'fingerprints'"),
+    (lambda c: c["vae"].update(sharpness=1), "unknown 'sharpness'"),
+    (lambda c: c["vae"].pop("width") and None, "missing 'width'"),
+    (lambda c: c["ar"]["head"].update(colour=1), "unknown 'colour'"),
+    (lambda c: c["ar"]["backbone"].pop("heads") and None, "missing 'heads'"),
+    (lambda c: c["ar"]["head"].update(width=-1), "width: expected an integer of at least 1, got -1"),
+    (lambda c: c["ar"].update(backbone=None), "expected the fields of BackboneConfig"),
+    (lambda c: c["quantizer"].update(num_levels=8), "quantizer: expected"),
+    (lambda c: c["quantizer"].update(bits=3), "quantizer: expected"),
+    (lambda c: c.update(vae=None), "got only a quantizer"),
+    (lambda c: c.update(ar=None), "has unexpected ar."),
+    (lambda c: c["fingerprints"].update(levels="0" * 16), "made for other levels"),
+    (lambda c: ["format", 1], "expected format 1, got list")])
+def test_a_wrong_config(folder, change, message):
+    spoil(folder, change)
+    with pytest.raises(ValueError, match=message.replace("(", r"\(")) as caught:
+        TokenBridge.from_pretrained(folder)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda t: t.pop("vae.latent_mean"), "lacks latent_mean"),
+    (lambda t: t.pop("ar.head.order"), "lacks order|lacks head.order"),
+    (lambda t: t.pop("quantizer.levels"), "quantizer: expected"),
+    (lambda t: t.update({"vae.extra": torch.ones(1)}), "has unexpected extra"),
+    (lambda t: t.update({"judge.weight": torch.ones(1)}), "has unexpected judge.weight"),
+    (lambda t: t.update({"vae.latent_std": torch.full((5,), float("nan"))}), "latent_std: holds NaN"),
+    (lambda t: t.update({"vae.latent_std": torch.ones(4)}), r"latent_std: expected shape \(5,\), got \(4,\)")])
+def test_wrong_tensors(folder, change, message):
+    tensors, _ = load_tensors(folder / "model.safetensors")
+    change(tensors)
+    save_tensors(folder / "model.safetensors", tensors)
+    with pytest.raises(ValueError, match=message):
+        TokenBridge.from_pretrained(folder)
+
+
+def test_cut_or_missing_files(folder):
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[:len(whole) // 2])
+    with pytest.raises(OSError, match="not a whole safetensors file"):
+        TokenBridge.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="model.safetensors: no such file"):
+        TokenBridge.from_pretrained(folder)
+    (folder / "config.json").write_text('{"format": 1,')
+    with pytest.raises(OSError, match="not a JSON file"):
+        TokenBridge.from_pretrained(folder)
+
+
+# ---------------------------------------------------------------------- names
+def test_a_hub_id_is_fetched(tiny_folder):
+    hub = types.SimpleNamespace(snapshot_download=mock.Mock(return_value=str(tiny_folder)))
+    with mock.patch.dict(sys.modules, {"huggingface_hub": hub}):
+        assert TokenBridge.from_pretrained("owner/name").name == "tiny"
+    (name,), options = hub.snapshot_download.call_args
+    assert name == "owner/name" and "model.safetensors" in options["allow_patterns"]
+
+
+def test_a_shipped_name_is_found(tiny_folder, monkeypatch, tmp_path):
+    shutil.copytree(tiny_folder, tmp_path / "tiny")
+    monkeypatch.setattr(files, "project_folder", lambda kind: tmp_path)
+    assert TokenBridge.from_pretrained("tiny").name == "tiny"
+    with pytest.raises(FileNotFoundError, match="no shipped weights 'tinier', there are: tiny"):
+        TokenBridge.from_pretrained("tinier")
+
+
+# ---------------------------------------------------------------------- example tokens
+def test_example_tokens(bridge, folder, images):
+    indices = bridge.tokenize(images)
+    path = save_example_tokens(folder, indices, LABELS)
+    again, labels = load_example_tokens(folder)
+    assert torch.equal(again, indices) and torch.equal(labels, LABELS) and again.dtype == labels.dtype == torch.int64
+    assert path.stat().st_size < indices.numel() + 1000
+    spoil(folder, lambda c: c["fingerprints"].update(vae="0" * 16))
+    with pytest.raises(ValueError, match="tokens.safetensors: made for another VAE"):
+        load_example_tokens(folder)
+
+
+# ---------------------------------------------------------------------- other sizes
+@pytest.mark.parametrize("dims, levels, size, factor", [(2, 3, 16, 4), (8, 64, 24, 8)])
+def test_other_sizes(tmp_path, dims, levels, size, factor):
+    multipliers = (1,) * {4: 2, 8: 3}[factor]
+    vae = VAE(VAEConfig(image_size=size, latent_dims=dims, factor=factor, width=4, multipliers=multipliers)).eval()
+    bridge = TokenBridge(vae, Quantizer.uniform(dims, levels))
+    back = TokenBridge.from_pretrained(bridge.save_pretrained(tmp_path))
+    images = torch.rand(2, 3, size, size, generator=seeded()) * 2 - 1
+    assert torch.equal(back.reconstruct(images), bridge.reconstruct(images))
+    assert back.tokenize(images).shape == (2, (size // factor) ** 2, dims) and back.quantizer.kind == "uniform"
+    assert json.loads((tmp_path / "config.json").read_text())["vae"]["multipliers"] == list(multipliers)

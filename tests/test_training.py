@@ -1,0 +1,532 @@
+"The training loop: exact, resumable, and loud when something is wrong."
+import errno
+import json
+import math
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from tests import training_runs
+from tokenbridge import training
+from tokenbridge.training import (Checkpoint, Muon, TrainConfig, choose_precision, ema_decay_at, ema_init, ema_update_,
+                                  learning_rate, load_checkpoint, make_optimizers, newest_checkpoint, orthogonalize,
+                                  pack_optimizers, save_checkpoint, split_parameters, step_seed, train, unpack_optimizers_,
+                                  weights_swapped)
+
+ROOT = Path(__file__).resolve().parents[1]
+TASKS = list(training_runs.TASKS)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def launch(*arguments, **options):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, "-m", *map(str, arguments)], cwd=ROOT, env=environment, capture_output=True, text=True,
+                          timeout=120, **options)
+
+
+def same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def files_of(folder) -> Checkpoint:
+    return load_checkpoint(newest_checkpoint(folder))
+
+
+def assert_same_runs(one, two, ignore=()):
+    first, second = files_of(one), files_of(two)
+    assert first.step == second.step
+    for part in ("model", "ema", "optimizer"):
+        assert same(getattr(first, part), getattr(second, part)), part
+    assert first.history == second.history
+    assert (Path(one) / "history.jsonl").read_text() == (Path(two) / "history.jsonl").read_text()
+    differ = {name for name in first.identity if first.identity[name] != second.identity[name]}
+    assert differ <= set(ignore)
+
+
+# ---- killed and resumed
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    "All trainings, each killed six times in a process of its own and then finished: their folder, and how the parts ended."
+    root = tmp_path_factory.mktemp("killed")
+    done = launch("tests.training_runs", "killed", root, *TASKS)
+    assert done.returncode == 0, done.stderr
+    return root, json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
+@pytest.mark.parametrize("task", TASKS)
+def test_killed_runs_end_bit_equal(task, killed, tmp_path):
+    root, ends, said = killed
+    assert [end for end, _ in ends[task]] == [signal.SIGKILL] * 6 + [0], said
+    assert any(name.startswith(".writing") for name in ends[task][0][1]), "the first kill left an unfinished checkpoint"
+    assert not list((root / task / "checkpoints").glob(".*")), "left-overs are cleared away"
+    whole = train(**training_runs.make(task), folder=tmp_path)
+    assert_same_runs(root / task, tmp_path)
+    assert same(whole.ema, files_of(root / task).ema)
+    assert [row["step"] for row in whole.history] == [5, 10, 15, 20, 25, 30, 35, 36]
+
+
+def test_two_processes_equal_two_micro_batches(tmp_path):
+    done = launch("torch.distributed.run", "--nproc_per_node", 2, "-m", "tests.training_runs", "distributed", "tokens", tmp_path / "two")
+    assert newest_checkpoint(tmp_path / "two") is not None, done.stderr
+    train(**training_runs.make("tokens"), folder=tmp_path / "one")
+    assert_same_runs(tmp_path / "one", tmp_path / "two", ignore={"accumulation", "processes"})
+
+
+def test_same_arguments_same_run_and_no_global_randomness():
+    first = train(**training_runs.make("tokens"))
+    arguments = training_runs.make("tokens")
+    torch.manual_seed(999)
+    before = torch.get_rng_state()
+    second = train(**arguments)
+    assert same(first.ema, second.ema) and first.history == second.history
+    assert torch.equal(before, torch.get_rng_state())
+    other = training_runs.make("tokens")
+    assert not same(first.ema, train(**other | dict(config=replace(other["config"], seed=4))).ema)
+
+
+def stop_after(step):
+    def on_step(done, _):
+        if done == step:
+            raise KeyboardInterrupt
+    return on_step
+
+
+def interrupted(tmp_path, step, task="images"):
+    with pytest.raises(KeyboardInterrupt):
+        train(**training_runs.make(task), folder=tmp_path, on_step=stop_after(step))
+    return tmp_path / "checkpoints"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    train(**training_runs.make("images"), folder=folder)
+    return folder
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "flipped", "no state", "torn state"])
+def test_damaged_checkpoints_are_passed_over(tmp_path, finished, damage):
+    newest = interrupted(tmp_path, 29) / "step-000024"
+    target = newest / ("state.json" if "state" in damage else "ema.safetensors")
+    data = target.read_bytes()
+    if damage in ("missing", "no state"):
+        target.unlink()
+    else:
+        target.write_bytes({"cut": data[:-9], "torn state": data[:-9], "flipped": data[:-1] + bytes([data[-1] ^ 1])}[damage])
+    with pytest.warns(UserWarning, match="step-000024 is incomplete or damaged"):
+        assert newest_checkpoint(tmp_path).name == "step-000016"
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="step-000024"):
+        newest_checkpoint(tmp_path)
+        load_checkpoint(newest)
+    with pytest.warns(UserWarning):
+        train(**training_runs.make("images"), folder=tmp_path, resume=True)
+    assert_same_runs(tmp_path, finished)
+
+
+def test_a_torn_history_is_mended(tmp_path, finished):
+    interrupted(tmp_path, 29)
+    path = tmp_path / "history.jsonl"
+    path.write_text(path.read_text()[:-7])
+    train(**training_runs.make("images"), folder=tmp_path, resume=True)
+    assert_same_runs(tmp_path, finished)
+
+
+def test_resuming_a_finished_run_changes_nothing(finished):
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    result = train(**training_runs.make("images"), folder=finished, resume=True)
+    assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    assert result.steps == 36 and same(result.ema, files_of(finished).ema)
+
+
+def test_two_checkpoints_stay(finished):
+    assert sorted(path.name for path in (finished / "checkpoints").iterdir()) == ["step-000032", "step-000036"]
+
+
+def test_checkpoints_beyond_a_million_steps_are_ordered(tmp_path):
+    for step in (999_999, 1_000_000):
+        save_checkpoint(tmp_path, Checkpoint(step, {}, {"a": torch.ones(1)}, {}, {}, [], {}))
+    assert newest_checkpoint(tmp_path).name == "step-1000000"
+
+
+def test_resume_in_an_empty_folder_starts(tmp_path):
+    arguments = training_runs.make("images", replace(training_runs.CONFIG, steps=2))
+    assert train(**arguments, folder=tmp_path / "new", resume=True).steps == 2
+
+
+def test_existing_checkpoints_are_not_overwritten(finished):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    with pytest.raises(ValueError, match="holds checkpoints; pass resume=True or another folder"):
+        train(**training_runs.make("images"), folder=finished)
+    assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+
+
+CHANGED = dict(steps=40, batch_size=16, accumulation=1, optimizer="muon", lr=2e-3, muon_lr=1e-3, final_lr=1e-5, warmup=6, schedule="constant",
+               betas=(0.9, 0.99), weight_decay=0.0, clip_norm=2.0, ema_decay=0.99, precision="bf16", channels_last=False, seed=9,
+               log_every=6, eval_every=9)
+
+
+def test_the_table_of_changes_is_complete():
+    assert set(CHANGED) | {"save_every"} == {field.name for field in fields(TrainConfig)}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_changed_setting_is_named(finished, name):
+    arguments = training_runs.make("images")
+    arguments["config"] = replace(arguments["config"], **{name: CHANGED[name]})
+    with pytest.raises(ValueError, match=f"^{name}: the checkpoint was trained with"):
+        train(**arguments, folder=finished, resume=True)
+
+
+def test_other_changes_are_named(finished):
+    arguments = training_runs.make("images")
+    with pytest.raises(ValueError, match="^num_samples: the checkpoint was trained with 30"):
+        train(**arguments | dict(num_samples=29), folder=finished, resume=True)
+    with pytest.raises(ValueError, match="^trainable: the checkpoint"):
+        train(**arguments, trainable=["leave"], folder=finished, resume=True)
+    arguments["module"].enter = nn.Conv2d(3, 6, 1)
+    with pytest.raises(ValueError, match="checkpoint of step 36: enter.weight: expected shape"):
+        train(**arguments, folder=finished, resume=True)
+
+
+def test_save_every_may_change(tmp_path, finished):
+    interrupted(tmp_path, 20)
+    arguments = training_runs.make("images")
+    train(**arguments | dict(config=replace(arguments["config"], save_every=5)), folder=tmp_path, resume=True)
+    assert_same_runs(tmp_path, finished, ignore={"save_every"})
+
+
+# ---- never a pickle
+
+def test_nothing_is_unpickled(tmp_path, monkeypatch):
+    interrupted(tmp_path, 20)
+    found = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in found} == {".safetensors", ".json", ".jsonl"}
+    assert not [path for path in found if path.read_bytes()[:2] in (b"PK", b"\x80\x02", b"\x80\x04")]
+
+    def refuse(*_, **__):
+        raise AssertionError("something was unpickled")
+    for place, name in ((pickle, "load"), (pickle, "loads"), (pickle, "Unpickler"), (torch, "load")):
+        monkeypatch.setattr(place, name, refuse)
+    assert train(**training_runs.make("images"), folder=tmp_path, resume=True).steps == 36
+
+
+def test_a_pickle_in_a_checkpoint_is_an_error(tmp_path):
+    folder = interrupted(tmp_path, 10) / "step-000008"
+    torch.save({"a": torch.ones(1)}, folder / "model.safetensors")
+    state = json.loads((folder / "state.json").read_text())
+    state["sha256"]["model.safetensors"] = training.hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    (folder / "state.json").write_text(json.dumps(state))
+    with pytest.raises(OSError, match="got a pickle"):
+        load_checkpoint(folder)
+
+
+# ---- failures
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops(tmp_path, value):
+    arguments = training_runs.make("images")
+    loss_fn, count = arguments["loss_fn"], []
+
+    def breaking(module, batch, generator):
+        count.append(1)
+        return loss_fn(module, batch, generator) * (value if len(count) == 41 else 1)
+    with pytest.raises(RuntimeError, match=rf"loss: became {value} in step 20; last good checkpoint: .*step-000016"):
+        train(**arguments | dict(loss_fn=breaking), folder=tmp_path)
+    assert files_of(tmp_path).step == 16
+    assert all(torch.isfinite(p).all() for p in arguments["module"].parameters()), "the weights of the step before are still there"
+
+
+def test_a_gradient_that_is_not_finite_stops():
+    arguments = training_runs.make("images")
+
+    def square_root_of_zero(module, batch, generator):
+        return sum((p * 0).abs().sum().sqrt() for p in module.parameters())
+    with pytest.raises(RuntimeError, match="grad_norm: became nan in step 0; last good checkpoint: none"):
+        train(**arguments | dict(loss_fn=square_root_of_zero))
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, finished):
+    arguments, write = training_runs.make("images"), training.save_tensors
+
+    def full(path, tensors):
+        if "writing-000024" in str(path) and path.name == "optimizer.safetensors":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, tensors)
+    with mock.patch.object(training, "save_tensors", full), pytest.raises(OSError) as caught:
+        train(**arguments, folder=tmp_path)
+    assert caught.value.errno == errno.ENOSPC
+    assert str(caught.value).startswith(f"cannot write checkpoint {tmp_path}/checkpoints/step-000024: No space left on device")
+    assert str(caught.value).endswith("step-000016")
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-000008", "step-000016"]
+    train(**training_runs.make("images"), folder=tmp_path, resume=True)
+    assert_same_runs(tmp_path, finished)
+
+
+def test_an_unwritable_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OSError, match=f"{tmp_path}/file"):
+        train(**training_runs.make("images"), folder=tmp_path / "file" / "below")
+
+
+# ---- schedule
+
+@given(st.integers(1, 400), st.integers(0, 100), st.floats(0, 1), st.sampled_from(["cosine", "constant"]))
+def test_schedule(steps, warmup, final, schedule):
+    config = TrainConfig(steps, warmup=warmup, lr=2.0, final_lr=2 * final, schedule=schedule)
+    rates = [learning_rate(step, config) for step in range(steps)]
+    assert all(0 < rate <= 2 for rate in rates[:-1])
+    rising, falling = rates[:warmup], rates[warmup:]
+    assert rising == pytest.approx([2 * (i + 1) / warmup for i in range(len(rising))])
+    assert falling == sorted(falling, reverse=True)
+    assert not falling or falling[0] == 2.0
+    if schedule == "constant":
+        assert set(falling) <= {2.0}
+
+
+def test_cosine_at_known_places():
+    config = TrainConfig(110, warmup=10, lr=1.0, final_lr=0.2)
+    assert [learning_rate(step, config) for step in (0, 9, 10, 60, 110, 500)] == pytest.approx([0.1, 1, 1, 0.6, 0.2, 0.2])
+
+
+def test_schedule_reaches_every_optimizer():
+    seen = []
+    arguments = training_runs.make("tokens", replace(training_runs.CONFIG, steps=12, warmup=4, muon_lr=0.5))
+    step = Muon.step
+
+    def watched(self, closure=None):
+        seen.append(self.param_groups[0]["lr"])
+        return step(self, closure)
+    with mock.patch.object(Muon, "step", watched):
+        train(**arguments)
+    config = arguments["config"]
+    assert seen == pytest.approx([learning_rate(i, config) * 0.5 / config.lr for i in range(12)])
+
+
+# ---- averaged weights
+
+def test_ema_is_the_written_out_recurrence():
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(50, 3, 4, generator=generator)
+    ema, expected = ema_init({"a": values[0]}), values[0].double()
+    for step in range(1, 50):
+        decay = min(0.9, step / (19 + step))
+        assert ema_decay_at(step - 1, 0.9) == decay
+        ema_update_(ema, {"a": values[step]}, decay)
+        expected = decay * expected + (1 - decay) * values[step].double()
+    torch.testing.assert_close(ema["a"].double(), expected, atol=1e-6, rtol=0)
+
+
+def test_training_averages_its_weights():
+    arguments = training_runs.make("images", replace(training_runs.CONFIG, steps=30, ema_decay=0.5))
+    weight = arguments["module"].enter.weight
+    expected = weight.detach().double().clone()
+
+    def watch(step, _):
+        decay = min(0.5, step / (19 + step))
+        expected.mul_(decay).add_(weight.detach().double(), alpha=1 - decay)
+    result = train(**arguments, on_step=watch)
+    torch.testing.assert_close(result.ema["enter.weight"].double(), expected, atol=1e-6, rtol=0)
+    assert not torch.equal(result.ema["enter.weight"], weight)
+    assert torch.equal(result.ema["norm.running_mean"], arguments["module"].norm.running_mean), "buffers are not averaged"
+    assert result.ema.keys() == arguments["module"].state_dict().keys()
+
+
+def test_evaluation_sees_averaged_weights_and_leaves_no_trace():
+    plain = training_runs.make("tokens") | dict(evaluate=None)
+    arguments = training_runs.make("tokens")
+    seen = []
+
+    def evaluate(module, step):
+        assert not module.training
+        torch.manual_seed(1)
+        seen.append(module.out.weight.detach().clone())
+        return {"value": step}
+    result = train(**arguments | dict(evaluate=evaluate))
+    assert arguments["module"].training
+    assert [row["value"] for row in result.history if "value" in row] == [15, 30, 36]
+    assert torch.equal(seen[-1], result.ema["out.weight"])
+    assert same(result.ema, train(**plain).ema)
+
+
+def test_swapped_weights_come_back_after_an_error():
+    module = nn.Linear(3, 2)
+    before = ema_init(module.state_dict())
+    with pytest.raises(KeyError), weights_swapped(module, {"weight": torch.zeros(2, 3)}) as inside:
+        assert not inside.weight.any() and not inside.training
+        raise KeyError
+    assert same(before, module.state_dict()) and module.training
+
+
+# ---- gradients
+
+def test_accumulation_is_the_large_batch():
+    results = []
+    for accumulation in (1, 2, 4):
+        arguments = training_runs.make("images", replace(training_runs.CONFIG, steps=1, accumulation=accumulation, clip_norm=1e9))
+        data = torch.randn(8, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+        arguments["module"] = nn.Conv2d(3, 3, 1)
+        with torch.no_grad():
+            for p in arguments["module"].parameters():
+                p.fill_(0.1)
+        arguments |= dict(loss_fn=lambda module, batch, _: F.mse_loss(module(batch[0]), batch[0]), num_samples=8,
+                          make_batch=lambda ids, _: (data[ids],))
+        results.append(train(**arguments).history[0])
+    for row in results[1:]:
+        assert row["grad_norm"] == pytest.approx(results[0]["grad_norm"], rel=1e-5)
+        assert row["loss"] == pytest.approx(results[0]["loss"], rel=1e-6)
+
+
+def test_clipping_bounds_the_gradient():
+    lengths = []
+    arguments = training_runs.make("images", replace(training_runs.CONFIG, steps=3, clip_norm=0.01))
+    step = torch.optim.AdamW.step
+
+    def watched(self, closure=None):
+        lengths.append(torch.cat([p.grad.flatten() for group in self.param_groups for p in group["params"]]).norm().item())
+        return step(self, closure)
+    with mock.patch.object(torch.optim.AdamW, "step", watched):
+        history = train(**arguments).history
+    assert lengths == pytest.approx([0.01] * 3, rel=1e-3)
+    assert history[-1]["grad_norm"] > 0.01, "the record shows the length before clipping"
+
+
+def test_only_named_parameters_are_trained(tmp_path):
+    arguments = training_runs.make("images")
+    before = ema_init(arguments["module"].state_dict())
+    result = train(**arguments, trainable=["leave"], folder=tmp_path)
+    after = arguments["module"].state_dict()
+    assert torch.equal(before["enter.weight"], after["enter.weight"]) and torch.equal(before["enter.weight"], result.ema["enter.weight"])
+    assert not torch.equal(before["leave.weight"], after["leave.weight"])
+    assert {name.split("|")[0] for name in files_of(tmp_path).optimizer} == {"leave.weight", "leave.bias"}
+    assert all(p.requires_grad for p in arguments["module"].parameters())
+
+
+def test_parameters_are_sorted():
+    groups = split_parameters(training_runs.TinyTokens())
+    assert groups["blocks"] == [f"blocks.{i}.{name}.weight" for i in range(2) for name in ("qkv", "proj")]
+    assert groups["decayed"] == ["out.weight"]
+    assert {"embed.weight", "position", "out.bias", "blocks.0.norm.weight", "blocks.0.norm.bias"} <= set(groups["plain"])
+    assert sorted(sum(groups.values(), [])) == sorted(name for name, _ in training_runs.TinyTokens().named_parameters())
+    assert "enter.weight" in split_parameters(training_runs.TinyImages())["decayed"]
+
+
+# ---- Muon
+
+SHAPES = [(24, 24), (48, 16), (16, 48), (1, 5), (7, 1)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_singular_values_come_near_one(shape):
+    matrices = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
+    before, values = (torch.linalg.svdvals(m).flatten() for m in (matrices, orthogonalize(matrices)))
+    large = before > 0.03 * before.max()  # of a square matrix the smallest ones need more iterations
+    assert values.max() < 1.3 and values[large].min() > 0.5 and large.float().mean() > 0.9
+    left, _, right = torch.linalg.svd(matrices, full_matrices=False)
+    cosine = (orthogonalize(matrices) * (left @ right)).sum((1, 2)) / (orthogonalize(matrices).norm(dim=(1, 2)) * (left @ right).norm(dim=(1, 2)))
+    assert cosine.min() > 0.9, "the directions of the singular vectors stay"
+
+
+def test_a_zero_gradient_stays_zero():
+    assert not orthogonalize(torch.zeros(2, 4, 4)).any()
+
+
+@pytest.mark.parametrize("shape", SHAPES[:3])
+def test_muon_moves_like_torch(shape):
+    generator = torch.Generator().manual_seed(1)
+    ours, theirs = (nn.Parameter(torch.ones(shape)) for _ in range(2))
+    optimizers = [Muon([ours], 0.02, weight_decay=0.1), torch.optim.Muon([theirs], 0.02, weight_decay=0.1)]
+    for _ in range(4):
+        ours.grad = theirs.grad = torch.randn(shape, generator=generator)
+        for optimizer in optimizers:
+            optimizer.step()
+    moved = [p.detach() - (1 - 0.002) ** 4 for p in (ours, theirs)]
+    assert (moved[0] - moved[1]).norm() < 0.03 * moved[1].norm(), "torch iterates in bf16"
+
+
+def test_parts_are_orthogonalized_one_by_one():
+    generator = torch.Generator().manual_seed(2)
+    whole = nn.Parameter(torch.zeros(24, 8))
+    single = [nn.Parameter(torch.zeros(8, 8)) for _ in range(3)]
+    grad = torch.randn(24, 8, generator=generator)
+    whole.grad = grad
+    for p, piece in zip(single, grad.chunk(3)):
+        p.grad = piece
+    Muon([whole], parts={whole: 3}).step()
+    Muon(single).step()
+    torch.testing.assert_close(whole.detach(), torch.cat([p.detach() for p in single]))
+
+
+def test_optimizer_memories_survive_the_trip():
+    arguments = training_runs.make("tokens")
+    module, config = arguments["module"], arguments["config"]
+    optimizers = make_optimizers(module, config)
+    assert [type(optimizer) for optimizer in optimizers] == [torch.optim.AdamW, Muon]
+    for p in module.parameters():
+        p.grad = torch.ones_like(p)
+    for optimizer in optimizers:
+        optimizer.step()
+    packed = pack_optimizers(module, optimizers)
+    assert {key.rsplit("|")[1] for key in packed} == {"momentum", "exp_avg", "exp_avg_sq", "step"}
+    fresh = make_optimizers(module, config)
+    unpack_optimizers_(module, fresh, packed)
+    assert same(packed, pack_optimizers(module, fresh))
+
+
+# ---- seeds and precision
+
+def test_seeds_differ_everywhere():
+    seeds = {step_seed(*place) for place in [(s, t, m, w) for s in range(5) for t in range(20) for m in range(4) for w in ("", "dropout")]}
+    assert len(seeds) == 5 * 20 * 4 * 2 and all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_precision_follows_the_processor():
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    if "flags" in flags:
+        has = any(word in flags.split() for word in ("avx512_bf16", "amx_bf16", "amx_tile"))
+        assert choose_precision("cpu") == ("bf16" if has else "fp32")
+    with mock.patch.object(training, "_processor_has_bf16", lambda: True):
+        assert choose_precision("cpu") == "bf16"
+    with mock.patch.object(training, "_processor_has_bf16", lambda: False):
+        assert choose_precision("cpu") == "fp32"
+    with mock.patch.object(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation):
+        assert choose_precision("cuda") == "fp32"
+    assert choose_precision("cpu", "bf16") == "bf16" and choose_precision("cpu", "fp32") == "fp32"
+
+
+def test_bf16_trains_with_fp32_weights():
+    seen = []
+    arguments = training_runs.make("images", replace(training_runs.CONFIG, steps=2, precision="bf16"))
+    arguments["loss_fn"] = lambda module, batch, _: (seen.append(module(batch[0]).dtype), F.mse_loss(module(batch[0]).float(), batch[0]))[1]
+    train(**arguments)
+    assert set(seen) == {torch.bfloat16}
+    assert {p.dtype for p in arguments["module"].parameters()} == {torch.float32}
+
+
+def test_bar_and_curve(capfd):
+    arguments = training_runs.make("images") | dict(progress=True)
+    history = train(**arguments).history
+    shown = capfd.readouterr().err
+    assert "36/36" in shown and "loss" in shown and "images/s" in shown
+    assert set(history[0]) == {"step", "lr", "loss", "grad_norm"} and "size" in history[2]

@@ -1,0 +1,138 @@
+"""Execute the lessons in full.
+
+    python -m tests.tools.lessons check [names]   execute, compare with the committed outputs, change nothing (make lessons)
+    python -m tests.tools.lessons run [names]     execute, write the outputs into the notebooks and the hashes into outputs.json
+    python -m tests.tools.lessons hash [names]    record the committed sources as executed (after an execution by other means)
+    python -m tests.tools.lessons stale           name the cells whose outputs do not belong to their source
+
+Committed outputs come from the real CIFAR-10 (environment variable TOKENBRIDGE_DATA). Where it is absent the lessons run
+on the synthetic images, all their checks must hold, and nothing is compared. TOKENBRIDGE_FAST=1 shortens `check`.
+The tolerances stand in tests/tools/compare.py.
+"""
+import argparse
+import json
+import os
+import sys
+import time
+
+from tests.tools import compare, notebooks
+
+TOTAL_BUDGET = 40 * 60  # seconds for all lessons together
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.tools.lessons", description="Execute the lessons in full.")
+    parser.add_argument("action", choices=["check", "run", "hash", "stale"])
+    parser.add_argument("names", nargs="*", help="notebooks such as 03_quantizer; none: all of them")
+    parser.add_argument("--any-data", action="store_true", help="run: write outputs made from synthetic images, too")
+    options = parser.parse_intermixed_args(arguments)
+    names = chosen(options.names)
+    if options.action == "hash":
+        return record(names)
+    if options.action == "stale":
+        return show_stale(names)
+    data = notebooks.real_images()
+    print(f"images: {data}" if data else "images: synthetic (no CIFAR-10 in TOKENBRIDGE_DATA)", flush=True)
+    if options.action == "run" and data is None and not options.any_data:
+        print("committed outputs come from the real images: set TOKENBRIDGE_DATA, or say --any-data", file=sys.stderr)
+        return 2
+    return work_through(names, data, write=options.action == "run")
+
+
+def chosen(wanted: list[str]) -> list[str]:
+    "The notebooks asked for: names, with or without suffix and folder; none means all."
+    known = notebooks.names()
+    short = [name.rsplit("/", 1)[-1].removesuffix(".ipynb") for name in wanted]
+    for name in short:
+        if name not in known:
+            sys.exit(f"no notebook {name!r} in nbs; there are: {', '.join(known)}")
+    return short or known
+
+
+def work_through(names: list[str], data, write: bool) -> int:
+    "Execute each lesson, write or compare, and close with a summary; the exit code is 1 if anything is wrong."
+    runtimes, failures, began = {}, {}, time.time()
+    good = "written" if write else "as committed" if data else "checks hold"
+    for name in names:
+        start = time.time()
+        problems, runtimes[name] = one_lesson(name, data, write)
+        if problems:
+            failures[name] = problems
+        print(f"{time.time() - start:6.0f} s  {name:16} {f'{len(problems)} problems' if problems else good}", flush=True)
+    summary(runtimes, time.time() - began, data, write)
+    for name, problems in failures.items():
+        print(f"\n{name}:", *problems, sep="\n  ")
+    print(f"\n{len(names) - len(failures)} passed, {len(failures)} failed")
+    return 1 if failures else 0
+
+
+def one_lesson(name: str, data, write: bool) -> tuple[list[str], tuple[int, int] | None]:
+    "What is wrong with a lesson after executing it, in words; and its runtime and budget, if it prints them."
+    fast = os.environ.get("TOKENBRIDGE_FAST") == "1" and not write
+    try:
+        executed = notebooks.execute(name, fast=fast, data=data)
+    except notebooks.LessonFailed as error:
+        return [str(error)], None
+    runtime = notebooks.runtime(executed)
+    late = runtime is not None and runtime[0] > runtime[1]
+    problems = [f"took {runtime[0]} s of a budget of {runtime[1]} s"] if late else []
+    if write:
+        write_outputs(name, executed)
+    elif data and not fast:
+        problems += compare.differences(notebooks.read(name), executed)
+    return problems, runtime
+
+
+def write_outputs(name: str, executed: dict) -> None:
+    "Put the new outputs into the committed notebook, clean it, and record its sources."
+    path = notebooks.NBS / f"{name}.ipynb"
+    committed = json.loads(path.read_text(encoding="utf-8"))
+    for old, new in zip(committed["cells"], executed["cells"], strict=True):
+        if old["cell_type"] == "code":
+            old["outputs"], old["execution_count"] = [as_written(output) for output in new["outputs"]], None
+    path.write_text(json.dumps(committed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    notebooks.clean(path)
+    record([name])
+
+
+def as_written(output: dict) -> dict:
+    "An output as a notebook's file holds it: text in lists of lines."
+    output = dict(output)
+    if "text" in output:
+        output["text"] = output["text"].splitlines(keepends=True)
+    if "data" in output:
+        output["data"] = {kind: value.splitlines(keepends=True) if isinstance(value, str) and kind != "image/png" else value
+                          for kind, value in output["data"].items()}
+    if "execution_count" in output:
+        output["execution_count"] = None
+    return output
+
+
+def record(names: list[str]) -> int:
+    known = notebooks.read_record()
+    notebooks.write_record(known | {name: notebooks.record_entry(name) for name in names})
+    return 0
+
+
+def show_stale(names: list[str]) -> int:
+    stale = {name: found for name in names if (found := notebooks.stale_cells(name))}
+    for name, cells in stale.items():
+        print(f"{name}:", *cells, sep="\n  ")
+    return 1 if stale else 0
+
+
+def summary(runtimes: dict, seconds: float, data, write: bool) -> None:
+    "Runtime against budget, lesson by lesson and in all, and how the outputs were compared."
+    print("\nlesson           runtime  budget")
+    for name, found in runtimes.items():
+        if found:
+            print(f"{name:16} {found[0]:5} s {found[1]:5} s")
+    print(f"{'together':16} {seconds:5.0f} s {TOTAL_BUDGET:5} s")
+    if data and not write:
+        print(f"outputs compared: words equal, numbers within {compare.RELATIVE:.0%}, pictures within {compare.PICTURE:.0%}")
+    elif not write:
+        print("outputs not compared: the committed ones come from the real images")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,222 @@
+"""Small trainings, and a program that kills them: `python -m tests.training_runs killed FOLDER TASK...` (run by test_training.py).
+
+Killing means SIGKILL to a forked child: at random steps, and at chosen places inside the writing of a checkpoint.
+"""
+import json
+import os
+import random
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tokenbridge import training
+from tokenbridge.training import TrainConfig, train
+
+CONFIG = TrainConfig(36, batch_size=8, accumulation=2, warmup=5, log_every=5, save_every=8, eval_every=15, precision="fp32", seed=3)
+
+
+class TinyBlock(nn.Module):
+    "A transformer block with dropout."
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(0.2)
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x):
+        queries, keys, values = self.qkv(self.norm(x)).chunk(3, -1)
+        return x + self.dropout(self.proj((queries @ keys.mT * 0.2).softmax(-1) @ values))
+
+
+class TinyTokens(nn.Module):
+    "Tokens in, logits out."
+
+    def __init__(self, width: int = 12, levels: int = 7):
+        super().__init__()
+        self.embed, self.out = nn.Embedding(levels, width), nn.Linear(width, levels)
+        self.position = nn.Parameter(torch.zeros(5, width))
+        self.blocks = nn.ModuleList([TinyBlock(width) for _ in range(2)])
+
+    def forward(self, indices):
+        x = self.embed(indices) + self.position
+        for block in self.blocks:
+            x = block(x)
+        return self.out(x)
+
+
+class TinyImages(nn.Module):
+    "Images in, images out; batch norm has buffers that change in training."
+
+    def __init__(self):
+        super().__init__()
+        self.enter, self.norm, self.leave = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.Conv2d(6, 3, 3, padding=1)
+        self.dropout = nn.Dropout2d(0.2)
+
+    def forward(self, images):
+        return self.leave(self.dropout(F.relu(self.norm(self.enter(images)))))
+
+
+def _numbers(*shape) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(11))
+
+
+def tokens_task(config: TrainConfig = CONFIG) -> dict:
+    "Hide random tokens, predict all: uses the generator in batch and loss, and dropout."
+    data = _numbers(30, 5).mul(1.5).add(3).clamp(0, 6).long()
+
+    def loss_fn(module, batch, generator):
+        (indices,) = batch
+        hidden = torch.rand(indices.shape, generator=generator) < 0.5
+        logits = module(indices.masked_fill(hidden, 0))
+        return F.cross_entropy(logits.flatten(0, 1), indices.flatten()), {"hidden": hidden.float().mean()}
+
+    def make_batch(ids, generator):
+        flip = torch.rand((), generator=generator) < 0.5
+        return (data[ids].flip(1) if flip else data[ids],)
+
+    return dict(module=TinyTokens(), loss_fn=loss_fn, make_batch=make_batch, num_samples=len(data), config=replace(config, optimizer="muon"))
+
+
+def images_task(config: TrainConfig = CONFIG) -> dict:
+    "Remove noise: uses the generator in the loss, channels_last, buffers."
+    data = _numbers(30, 3, 6, 6)
+
+    def loss_fn(module, batch, generator):
+        (images,) = batch
+        noise = torch.randn(images.shape, generator=generator)
+        return F.mse_loss(module(images + noise), images)
+
+    return dict(module=TinyImages(), loss_fn=loss_fn, make_batch=lambda ids, generator: (data[ids],), num_samples=len(data),
+                config=replace(config, channels_last=True))
+
+
+def generator_task(config: TrainConfig = CONFIG) -> dict:
+    "The real generator, with every dropout it has."
+    from tests.conftest import tiny_config
+    from tokenbridge.model import ARModel
+    levels = torch.linspace(-2, 2, 7).repeat(5, 1)
+    indices, labels = _numbers(30, 6, 5).mul(1.5).add(3).clamp(0, 6).long(), torch.arange(30) % 3
+
+    def loss_fn(module, batch, generator):
+        return module.loss(*batch, generator=generator)
+
+    module = ARModel(tiny_config(dropout=0.1, attention_dropout=0.1, label_dropout=0.3), levels)
+    return dict(module=module, loss_fn=loss_fn, make_batch=lambda ids, generator: (indices[ids], labels[ids]), num_samples=30,
+                config=replace(config, optimizer="muon"))
+
+
+def vae_task(config: TrainConfig = CONFIG) -> dict:
+    "The real VAE, started at PCA, with noise in its latents."
+    from tokenbridge.vae import VAE, VAEConfig, start_at_pca_, vae_loss
+    images = _numbers(30, 3, 8, 8).tanh()
+    module = start_at_pca_(VAE(VAEConfig(image_size=8, latent_dims=5, factor=4, width=8, multipliers=(1, 2))), images)
+
+    def loss_fn(module, batch, generator):
+        return vae_loss(module, *batch, generator=generator)
+
+    return dict(module=module, loss_fn=loss_fn, make_batch=lambda ids, generator: (images[ids],), num_samples=30,
+                config=replace(config, channels_last=True))
+
+
+TASKS = {"tokens": tokens_task, "images": images_task, "generator": generator_task, "vae": vae_task}
+
+
+def make(task: str, config: TrainConfig = CONFIG) -> dict:
+    "A fresh, seeded training of this name, as arguments of `train`."
+    torch.set_num_threads(1)
+    torch.manual_seed(5)
+    return TASKS[task](config) | dict(evaluate=size_of_weights, progress=False, device="cpu")
+
+
+def size_of_weights(module, step) -> dict:
+    "An evaluation that depends on all averaged weights."
+    return {"size": sum(float(p.detach().double().abs().sum()) for p in module.parameters())}
+
+
+def in_fork(work) -> tuple[int, int]:
+    "Run work(write end of a pipe) in a forked child; return its process id and the read end."
+    read_end, write_end = os.pipe()
+    process = os.fork()
+    if process == 0:
+        try:
+            work(write_end)
+            os._exit(0)
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            os._exit(1)
+    os.close(write_end)
+    return process, read_end
+
+
+def killed_at_step(task: str, folder: str, step: int, delay: float) -> int:
+    "Resume a training, kill it `delay` seconds after it has done so many steps; return how it ended."
+    def work(pipe):
+        train(**make(task), folder=folder, resume=True, on_step=lambda *_: os.write(pipe, b"."))
+    process, pipe = in_fork(work)
+    for _ in range(step):
+        if not os.read(pipe, 1):
+            break
+    time.sleep(delay)
+    os.kill(process, signal.SIGKILL)
+    os.close(pipe)
+    return os.waitpid(process, 0)[1]
+
+
+def killed_in_checkpoint(task: str, folder: str, place: str) -> int:
+    "Resume a training that kills itself inside its next checkpoint; return how it ended."
+    def die(*args):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def work(pipe):
+        if place == "half a file":
+            def torn(path, tensors):
+                Path(path).write_bytes(b"\0" * 100)
+                if path.name == "optimizer.safetensors":
+                    die()
+            training.save_tensors = torn
+        elif place == "before the rename":
+            os.rename = die
+        else:
+            rename = os.rename
+            os.rename = lambda *paths: (rename(*paths), die())
+        train(**make(task), folder=folder, resume=True)
+    process, pipe = in_fork(work)
+    os.close(pipe)
+    return os.waitpid(process, 0)[1]
+
+
+def killed(root: str, *tasks: str) -> None:
+    "Kill trainings again and again, then let them come to their ends; print how each part ended."
+    import accelerate  # noqa: F401
+    import torch._dynamo  # noqa: F401  the slow imports once, before the forks
+    print(json.dumps({task: killed_and_finished(task, str(Path(root) / task)) for task in tasks}))
+
+
+def killed_and_finished(task: str, folder: str) -> list:
+    "(exit status, content of the folder of checkpoints) of seven parts of one training."
+    chance, ends = random.Random(os.urandom(8)), []
+    plan = [lambda: killed_in_checkpoint(task, folder, "half a file")]
+    plan += [lambda: killed_at_step(task, folder, chance.randint(1, 11), chance.random() * 0.02) for _ in range(3)]
+    plan += [lambda place=place: killed_in_checkpoint(task, folder, place) for place in ("before the rename", "after the rename")]
+    for part in plan:
+        ends.append((part(), [path.name for path in sorted(Path(folder).glob("checkpoints/*"))]))
+    process, pipe = in_fork(lambda _: train(**make(task), folder=folder, resume=True))
+    os.close(pipe)
+    return ends + [(os.waitpid(process, 0)[1], [])]
+
+
+def distributed(task: str, folder: str) -> None:
+    "One of several processes, started by torchrun; judged by its files alone (gloo may abort at exit)."
+    train(**make(task, replace(CONFIG, accumulation=1)), folder=folder)
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    {"killed": killed, "distributed": distributed}[sys.argv[1]](*sys.argv[2:])
