@@ -1,4 +1,5 @@
 "The command: instant help, exit codes, one-line errors, and what each command leaves behind."
+import json
 import re
 import shlex
 import signal
@@ -8,6 +9,7 @@ import sys
 import pytest
 from PIL import Image
 
+from tests.tools.tiny import save_tiny
 from tokenbridge import cli
 
 START = "import sys; from tokenbridge.cli import main; sys.exit(main())"
@@ -155,3 +157,26 @@ def test_warnings_are_one_line(tiny_tokenizer, tmp_path, capsys, monkeypatch, wi
     assert command(f"reconstruct --model {tiny_tokenizer} --num 2 --out {tmp_path}/r.png") == 0
     err = capsys.readouterr().err
     assert "tokenbridge: warning: " in err and "SYNTHETIC" in err and ".py:" not in err
+
+
+def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, without_settings):
+    monkeypatch.chdir(tmp_path)
+    assert command("train-vae --out v --num 48 --steps 2 --batch-size 8 --levels 5 --perceptual-weight 0 --device cpu") == 0
+    assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3") == 0
+    assert command("info g") == 0
+    text = capsys.readouterr().out
+    assert "saved in v" in text and "saved in g" in text and "5 a dimension, fitted" in text and "10 classes" in text
+    record = json.loads((tmp_path / "g" / "record.json").read_text())
+    assert record["seed"] == 3 and record["results"]["steps"] == 2 and record["results"]["history"][-1]["step"] == 2
+    assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3") == 1
+    assert "checkpoints" in capsys.readouterr().err, "a second run must not write over the first"
+    assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3 --resume") == 0
+
+
+def test_evaluate(tmp_path, capsys, monkeypatch, without_settings):
+    save_tiny(tmp_path / "tiny", classes=10)
+    monkeypatch.chdir(tmp_path)
+    assert command("evaluate --model ./tiny --num 40 --samples 2 --cfg-scale 2 --out new/m.json --device cpu") == 0
+    results = json.loads((tmp_path / "new" / "m.json").read_text())["results"]
+    assert results["tokenizer"]["images"] == 40 and results["samples"]["cfg_scale"] == 2 and "gain" in results["generator"]
+    assert "psnr_quantized" in capsys.readouterr().out

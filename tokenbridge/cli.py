@@ -45,6 +45,7 @@ class TrainVAE:
     out: Path = Path("runs/vae")  # folder for the tokenizer and its checkpoints
     preset: str = "cifar-tiny"  # sizes: cifar-tiny, cifar, imagenet-b, imagenet-l, imagenet-h
     data: Path | None = None  # folder of CIFAR-10; None: as in demo
+    num: int | None = None  # training images; None: all
     steps: int | None = None  # optimizer steps; None: as the recipe says
     batch_size: int | None = None  # images a step; None: as the recipe says
     kl_weight: float | None = None  # price of a nat of an image's latents; None: as the recipe says
@@ -61,6 +62,7 @@ class Train:
     out: Path = Path("runs/generator")  # folder for the model and its checkpoints
     preset: str = "cifar-tiny"  # widths and depths: cifar-tiny, cifar, imagenet-b, imagenet-l, imagenet-h
     data: Path | None = None  # folder of CIFAR-10; None: as in demo
+    num: int | None = None  # training images; None: all
     steps: int | None = None  # optimizer steps; None: as the recipe says
     batch_size: int | None = None  # images a step; None: as the recipe says
     eval_every: int = 0  # steps between two looks at held-out tokens; 0: none
@@ -344,7 +346,7 @@ def train_vae(
     schedule, device = _schedule(recipe.vae, options), choose_device(options.on.device)
     weights = {name: getattr(recipe, name) for name in ("kl_weight", "perceptual_weight")}
     weights |= _chosen({name: getattr(options, name) for name in weights})
-    out, images = _folder(options.out), load_images("train", options.data, download=True)
+    out, images = _folder(options.out), load_images("train", options.data, options.num, download=True)
     vae, result = demo.train_vae(images, shape.vae, schedule, **weights, folder=out, resume=options.resume, device=device)
     quantizer = demo.fit_quantizer(vae, images, shape.num_levels if options.levels is None else options.levels)
     _save(TokenBridge(vae, quantizer, name=options.preset), options, started, result)
@@ -361,7 +363,7 @@ def train(
     started, shape = time.time(), preset(options.preset).ar
     schedule, device = _schedule(_recipe(options.preset).ar, options), choose_device(options.on.device)
     tokenizer = _model(options.tokenizer, Machine("cpu"))
-    out, images = _folder(options.out), load_images("train", options.data, download=True)
+    out, images = _folder(options.out), load_images("train", options.data, options.num, download=True)
     d, (h, w) = tokenizer.quantizer.dims, tokenizer.vae.grid
     shape = replace(shape, backbone=replace(shape.backbone, tokens=h * w, dims=d, classes=len(images.classes)),
                     head=replace(shape.head, dims=d, levels=tokenizer.quantizer.num_levels))

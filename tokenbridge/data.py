@@ -129,6 +129,8 @@ def fetch(
                 while block := reply.read(1 << 20):
                     out.write(block)
                     bar.update(len(block))
+            if total and out.tell() < total:
+                raise OSError(f"broke off after {out.tell()} of {total} bytes")
     except OSError as error:
         if getattr(error, "code", None) != 416:   # 416: the part is already all there is
             raise OSError(f"{url}: download failed ({error}); what came so far is kept in {part}") from None
@@ -157,8 +159,11 @@ def unpack(
     import tempfile
     root = Path(root)
     with tempfile.TemporaryDirectory(dir=root) as temporary:
-        with tarfile.open(archive) as tar:
-            tar.extractall(temporary, filter="data")
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(temporary, filter="data")
+        except (tarfile.TarError, EOFError) as error:
+            raise OSError(f"{archive}: cannot be unpacked ({type(error).__name__}): not the official archive, or damaged") from None
         load_cifar10(temporary, "test"), load_cifar10(temporary, "train")
         target = root / "cifar-10-batches-bin"
         shutil.rmtree(target, ignore_errors=True)

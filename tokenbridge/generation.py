@@ -168,7 +168,7 @@ def _candidates(plan: Plan, hidden: Tensor, step: int) -> tuple[Tensor, Tensor]:
     places = (first[:, None] + slot).clamp(max=order.shape[1] - 1)
     return order.gather(1, places), slot < count[:, None]
 
-
+# %% ../nbs/09_generation.ipynb #31ce2f6e
 def _context(model: ARModel, state, latents: Tensor, hidden: Tensor, positions: Tensor, weights: Tensor | None) -> Tensor:
     "The backbone's context (b, m, e); with weights, both halves of the guidance in one batch."
     if weights is None:
@@ -219,7 +219,7 @@ def _checked_order(order: str | Tensor | None, b: int, n: int) -> None:
     elif order is not None:
         check_choice("order", order, ORDERS)
 
-
+# %% ../nbs/09_generation.ipynb #59868d78
 def _checked_labels(model: ARModel, labels: Tensor | None, known: tuple | None) -> Tensor:
     "The labels on the model's device; None means 'no label' where the known tokens tell the batch size."
     classes = model.config.backbone.classes
@@ -229,7 +229,7 @@ def _checked_labels(model: ARModel, labels: Tensor | None, known: tuple | None) 
     check_indices("labels", labels, classes + 1)
     return labels.to(model.levels.device).long()
 
-
+# %% ../nbs/09_generation.ipynb #63956901
 def _checked_known(model: ARModel, known: tuple | None, b: int) -> tuple[Tensor, Tensor]:
     "Indices (b, n, d) to start from, and which positions are hidden (b, n)."
     n, (d, k), device = model.config.backbone.tokens, model.levels.shape, model.levels.device
@@ -269,7 +269,7 @@ def _evaluating(model: torch.nn.Module):
         for part in training:
             part.training = True
 
-
+# %% ../nbs/09_generation.ipynb #5f7746cb
 @contextmanager
 def _ticker(progress: Callable[[int, int], None] | bool | None, steps: int):
     "A function to call after every step: a tqdm bar, the caller's own, or nothing."

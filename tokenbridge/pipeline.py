@@ -46,7 +46,7 @@ def _check_parts(vae: VAE, quantizer: Quantizer, ar: ARModel | None) -> None:
             if wanted[name] != got[name]:
                 raise ValueError(f"ar: expected {wanted[name]} {name} as in the tokenizer, got {got[name]}")
 
-
+# %% ../nbs/10_pipeline.ipynb #b0dcc75f
 def _check_fingerprints(found: dict[str, str], wanted: dict[str, str], source: str) -> None:
     "Raise ValueError if the tokenizer is not the one that is remembered."
     for part, remembered in wanted.items():
@@ -80,7 +80,7 @@ def _stored_tensors(bridge: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
             raise ValueError(f"vae: {name[4:]} does not fit into {str(dtype)[6:]}, call round_weights_(vae) before fitting the levels")
     return stored
 
-
+# %% ../nbs/10_pipeline.ipynb #d7b107b8
 def _config(bridge: nn.Module) -> dict:
     "What to build, in the words of JSON."
     vae, quantizer, ar = bridge.vae, bridge.quantizer, bridge.ar
@@ -88,7 +88,7 @@ def _config(bridge: nn.Module) -> dict:
             "quantizer": {"kind": quantizer.kind, "dims": quantizer.dims, "num_levels": quantizer.num_levels},
             "ar": None if ar is None else asdict(ar.config)}
 
-
+# %% ../nbs/10_pipeline.ipynb #f2ded4b8
 def _read_config(path: Path) -> dict:
     "config.json, with exactly the keys that we know."
     config = read_json(path)
@@ -111,7 +111,7 @@ def _split_tensors(folder: Path, config: dict) -> dict[str, dict[str, Tensor]]:
         parts[part][rest] = value
     return parts
 
-
+# %% ../nbs/10_pipeline.ipynb #af82b747
 def _read_quantizer(config: dict, tensors: dict[str, Tensor], source: str) -> Quantizer:
     "The quantizer, its shape checked against the config."
     shape = tuple(config.get(key) for key in ("dims", "num_levels"))
@@ -119,7 +119,7 @@ def _read_quantizer(config: dict, tensors: dict[str, Tensor], source: str) -> Qu
         raise ValueError(f"{source}: quantizer: expected kind, dims, num_levels and levels of that shape")
     return Quantizer(tensors["levels"], config["kind"])
 
-
+# %% ../nbs/10_pipeline.ipynb #4414cfbf
 def _read_parts(folder: Path) -> tuple[VAE, Quantizer, ARModel | None, str]:
     "VAE, quantizer, AR model and name from a folder, checked."
     config, source = _read_config(folder / "config.json"), str(folder / "model.safetensors")
@@ -275,7 +275,7 @@ def save_example_tokens(
     small = {"indices": indices.to(torch.uint8 if num_levels <= 256 else torch.int32), "labels": labels.to(torch.int32)}
     return save_tensors(Path(folder) / "tokens.safetensors", small, config["fingerprints"])
 
-
+# %% ../nbs/10_pipeline.ipynb #8f969fb0
 def load_example_tokens(
     name_or_path: str | Path,     # a shipped name, a folder, or a hub id
 ) -> tuple[Tensor, Tensor]:       # indices (b, n, d) and labels (b,), int64

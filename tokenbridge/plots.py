@@ -130,13 +130,13 @@ def image_grid(
     columns: int = 8,                     # images a row
     labels: Sequence[str] | None = None,  # one text above each image
     title: str = "",
-    scale: int = 4,                       # a pixel becomes scale x scale
+    scale: int = 4,                       # a pixel becomes scale x scale: more gives finer borders and labels
 ) -> Axes:
     "Images row by row, enlarged without smoothing, each with its label."
     if labels is not None and len(labels) != len(images):
         raise ValueError(f"labels: expected {len(images)} texts, one an image, got {len(labels)}")
-    strip = 0 if labels is None else max(12, images.shape[-2] * scale // 7)
-    ax.imshow(tile_images(images, columns, scale, 2, strip), interpolation="antialiased")
+    strip = 0 if labels is None else max(12, images.shape[-2] * scale // 6)
+    ax.imshow(tile_images(images, columns, scale, 2, strip), interpolation="nearest")
     h, w = images.shape[-2] * scale + strip + 2, images.shape[-1] * scale + 2
     for i, label in enumerate(labels or ()):
         column, row = i % columns, i // columns
@@ -150,7 +150,7 @@ def image_rows(
     rows: Mapping[str, Tensor],           # name -> (b, 3, h, w), the same b and size in every row
     heads: Sequence[str] | None = None,   # one text above each column
     title: str = "",
-    scale: int = 4,                       # a pixel becomes scale x scale
+    scale: int = 4,                       # a pixel becomes scale x scale: more gives finer borders
 ) -> Axes:
     "Named rows of images, the same image in the same column: real, continuous, quantized."
     if not rows:
@@ -163,7 +163,7 @@ def image_rows(
     (b, _, h, w), = shapes
     if heads is not None and len(heads) != b:
         raise ValueError(f"heads: expected {b} texts, one a column, got {len(heads)}")
-    ax.imshow(tile_images(images, b, scale), interpolation="antialiased")
+    ax.imshow(tile_images(images, b, scale), interpolation="nearest")
     ax.set_yticks([(row + 0.5) * (h * scale + 2) for row in range(len(rows))], list(rows))
     ax.set_xticks([(i + 0.5) * (w * scale + 2) for i in range(b)] if heads is not None else [], heads if heads is not None else [])
     ax.tick_params(length=0, labeltop=True, labelbottom=False)

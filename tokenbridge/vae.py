@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KL16', 'patch_pca', 'Posterior', 'split_moments', 'PlainBlock', 'ResidualEncoder', 'ResidualDecoder', 'VAEConfig',
-           'VAE', 'find_folder', 'read_vae', 'start_at_pca_', 'vae_loss', 'perceptual_distance', 'fit_latent_scale_',
-           'ResBlock', 'AttentionBlock', 'Downsample', 'Upsample', 'Level', 'Middle', 'KL16Encoder', 'KL16Decoder']
+           'VAE', 'read_vae', 'start_at_pca_', 'vae_loss', 'perceptual_distance', 'fit_latent_scale_', 'ResBlock',
+           'AttentionBlock', 'Downsample', 'Upsample', 'Level', 'Middle', 'KL16Encoder', 'KL16Decoder']
 
 # %% ../nbs/02_vae.ipynb #b436276f
 import math
@@ -18,7 +18,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .checks import check_choice, check_finite, check_int, check_number, check_tensor, config_from_dict
-from .files import load_into, load_tensors, pretrained_folder, read_json
+from .files import find_folder, load_into, load_tensors, read_json
 
 # %% ../nbs/02_vae.ipynb #934ec5d0
 def patch_pca(
@@ -238,16 +238,6 @@ class VAE(nn.Module):
         return read_vae(name_or_path)
 
 # %% ../nbs/02_vae.ipynb #23f1b78b
-def find_folder(
-    name_or_path: str | Path,   # a folder, or the name of a shipped model
-) -> Path:
-    "The folder of a saved model; FileNotFoundError if there is none."
-    for folder in (Path(name_or_path), pretrained_folder(str(name_or_path))):
-        if (folder / "config.json").is_file():
-            return folder
-    raise FileNotFoundError(f"{name_or_path}: expected a shipped model's name or a folder with config.json and model.safetensors")
-
-
 def read_vae(
     name_or_path: str | Path,   # a folder, or the name of a shipped model
 ) -> VAE:                       # in evaluation mode, fp32
@@ -289,6 +279,8 @@ def vae_loss(
     perceptual_weight: float = 0.0,               # price of the perceptual distance
 ) -> tuple[Tensor, dict[str, Tensor]]:            # the loss, and its parts for the log
     "Squared error + KL + perceptual distance of noisy reconstructions."
+    check_number("kl_weight", kl_weight, 0)
+    check_number("perceptual_weight", perceptual_weight, 0)
     posterior = vae.moments(images)
     latents = posterior.sample(generator)
     decoded = vae.decoder(vae.post_quant_conv(latents))

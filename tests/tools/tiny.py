@@ -27,7 +27,7 @@ def tiny_model(kind: str = "masked", levels=None, **changes):
     return model
 
 
-def save_tiny(folder: Path, generator: bool = True) -> Path:
+def save_tiny(folder: Path, generator: bool = True, **changes) -> Path:
     "A saved TokenBridge: 32 x 32 pixels, 4 x 4 tokens, fitted levels; with or without a generator."
     import torch
     from tokenbridge.data import synthetic_images, to_float
@@ -40,5 +40,5 @@ def save_tiny(folder: Path, generator: bool = True) -> Path:
     with torch.no_grad():
         latents = vae.encode(to_float(synthetic_images(32).images)).mean.movedim(1, -1)
     quantizer = Quantizer.fit(latents, 7)
-    ar = tiny_model(levels=quantizer.levels, tokens=16) if generator else None
+    ar = tiny_model(levels=quantizer.levels, tokens=16, **changes) if generator else None
     return TokenBridge(vae, quantizer, ar, name="tiny").save_pretrained(folder)

@@ -1,0 +1,44 @@
+"Bad inputs of `demo`, and the message each must give."
+import tempfile
+from pathlib import Path
+
+import torch
+
+from tokenbridge import demo
+from tokenbridge.data import synthetic_images
+from tokenbridge.model import preset
+from tokenbridge.training import TrainConfig
+
+FILE = Path(tempfile.mkdtemp()) / "file"
+FILE.write_text("a file, not a folder")
+DATA = synthetic_images(4)
+SCHEDULE = TrainConfig(steps=1, batch_size=2)
+
+ROWS = {
+    "RECIPES": "internal: a table of recipes",
+    "Recipe": [
+        (lambda: demo.Recipe(SCHEDULE, SCHEDULE, kl_weight=-1), ValueError, "kl_weight: expected a number of at least 0, got -1"),
+        (lambda: demo.Recipe(SCHEDULE, SCHEDULE, temperature=-1), ValueError, "temperature: expected a number of at least 0, got -1"),
+        (lambda: demo.Recipe(SCHEDULE, SCHEDULE, per_class=0), ValueError, "per_class: expected an integer of at least 1, got 0"),
+    ],
+    "train_vae": [
+        (lambda: demo.train_vae(DATA, preset("imagenet-b").vae, SCHEDULE), ValueError, "data: expected images of 256 x 256 pixels, got 32 x 32"),
+        (lambda: demo.train_vae(DATA, preset("cifar-tiny").vae, SCHEDULE, kl_weight=-1), ValueError, "kl_weight: expected a number"),
+    ],
+    "encode": [(lambda: demo.encode(demo.VAE(preset("cifar-tiny").vae), torch.zeros(1, 3, 32, 32)), ValueError, "images: expected int values")],
+    "fit_quantizer": [(lambda: demo.fit_quantizer(demo.VAE(preset("cifar-tiny").vae), DATA, 1), ValueError, "num_levels")],
+    "tokenize_set": "internal: `encode` and Quantizer.quantize, both checked",
+    "train_generator": "internal: ARModel, ARConfig and TrainConfig check what they are given",
+    "balanced_labels": [(lambda: demo.balanced_labels(0, 1), ValueError, "classes: expected an integer of at least 1, got 0")],
+    "measure": "internal: its parts (evaluation, generation) check what they are given",
+    "write_pictures": "internal: called by run_demo",
+    "compare": "internal: formats what `measure` gives",
+    "shipped_metrics": "internal: has no arguments",
+    "run_demo": [
+        (lambda: demo.run_demo(FILE / "demo", fast=True), OSError, "file"),
+        (lambda: demo.run_demo(FILE.parent / "demo", root=FILE.parent, fast=True), FileNotFoundError, "no data_batch_1.bin"),
+    ],
+    "picture_base64": "internal: images go through plots.tile_images, which checks them",
+    "vae_experiment": "internal: train_vae checks the weights, load_images the folder",
+    "collect_sweep": [(lambda: demo.collect_sweep(("no-such-record",)), OSError, "no-such-record")],
+}

@@ -1,0 +1,42 @@
+"The checks let good values through; what they refuse stands in bad_inputs/checks.py."
+import dataclasses
+import subprocess
+import sys
+
+import torch
+from hypothesis import given, strategies as st
+
+from tokenbridge import checks as c
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=4))
+def test_letters_stand_for_sizes(shape):
+    letters = "abcd"[:len(shape)]
+    assert c.check_tensor("x", torch.zeros(shape), " ".join(letters), "float") == dict(zip(letters, shape))
+    assert c.check_tensor("x", torch.zeros(2, *shape), "... " + letters[-1]) == {letters[-1]: shape[-1]}
+
+
+def test_good_values_pass():
+    c.check_number("x", 0, 0, 1), c.check_int("x", 3, 0, 3), c.check_choice("x", "a", "ab"), c.check_finite("x", torch.zeros(0))
+    c.check_indices("x", torch.tensor([0, 2]), 3)
+
+
+def test_nested_configurations_come_back():
+    @dataclasses.dataclass(frozen=True)
+    class Inner:
+        sizes: tuple[int, ...]
+    Outer = dataclasses.make_dataclass("Outer", [("inner", Inner), ("name", str)], frozen=True)
+    made = Outer(Inner((1, 2)), "x")
+    assert c.config_from_dict(Outer, {"inner": {"sizes": [1, 2]}, "name": "x"}, "f") == made
+
+
+def test_fast_follows_the_environment(monkeypatch):
+    monkeypatch.setenv("TOKENBRIDGE_FAST", "1")
+    assert c.fast(10, 1) == 1
+    monkeypatch.delenv("TOKENBRIDGE_FAST")
+    assert c.fast(10, 1) == 10
+
+
+def test_importing_the_package_imports_no_torch():
+    code = "import sys, tokenbridge; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,138 @@
+"Data: records read exactly, downloads that break off, batches as a function of the step, pictures drawn by formula."
+import hashlib
+import http.server
+import io
+import tarfile
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+from PIL import Image
+
+from tokenbridge import data as d
+
+
+def record(label: int, seed: int) -> bytes:
+    return bytes([label]) + np.random.default_rng(seed).integers(0, 256, 3072, dtype=np.uint8).tobytes()
+
+
+def test_records_are_planes_of_rows(tmp_path):
+    (tmp_path / "x.bin").write_bytes(record(3, 0) + record(9, 1))
+    images, labels = d.read_records(tmp_path / "x.bin")
+    assert labels.tolist() == [3, 9] and images.shape == (2, 3, 32, 32)
+    raw = (tmp_path / "x.bin").read_bytes()
+    assert images[1, 2, 5, 7] == raw[3073 + 1 + 2 * 1024 + 5 * 32 + 7]
+
+
+@given(step=st.integers(0, 200), batch=st.integers(1, 37), num=st.integers(1, 50), seed=st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_batches_go_through_epochs(step, batch, num, seed):
+    ids = d.batch_ids(step, batch, num, seed)
+    assert ids.shape == (batch,) and 0 <= ids.min() and ids.max() < num
+    assert torch.equal(ids, d.batch_ids(step, batch, num, seed))
+    everything = torch.cat([d.batch_ids(s, batch, num, seed) for s in range(-(-2 * num // batch))])[:2 * num]
+    assert sorted(everything[:num].tolist()) == sorted(everything[num:].tolist()) == list(range(num))
+
+
+def test_synthetic_images_are_varied_and_repeatable():
+    a, b = d.synthetic_images(50, seed=3), d.synthetic_images(50, seed=3)
+    assert torch.equal(a.images, b.images) and len(set(a.labels.tolist())) == 10
+    assert len({image.numpy().tobytes() for image in a.images}) == 50
+    assert a.images.float().std((2, 3)).mean() > 10
+    assert d.synthetic_images(3, size=16).images.shape == (3, 3, 16, 16)
+
+
+def test_a_flip_mirrors_about_half():
+    images = d.synthetic_images(200).images
+    flipped = d.random_flip(images, torch.Generator().manual_seed(0))
+    same = sum(torch.equal(a, b) for a, b in zip(flipped, images))
+    assert 60 < same < 140
+
+
+def test_a_shift_moves_pixels():
+    image = torch.zeros(1, 1, 8, 8)
+    image[0, 0, 4, 4] = 1
+    moved = {tuple(d.random_shift(image, 2, torch.Generator().manual_seed(s))[0, 0].nonzero()[0].tolist()) for s in range(60)}
+    assert len(moved) > 10 and all(2 <= y <= 6 and 2 <= x <= 6 for y, x in moved)
+
+
+def test_image_folder_crops_the_middle(tmp_path):
+    for name, colour in (("a", (255, 0, 0)), ("b", (0, 255, 0))):
+        (tmp_path / name).mkdir()
+        picture = Image.new("RGB", (64, 32), (0, 0, 0))
+        picture.paste(colour, (16, 0, 48, 32))
+        picture.save(tmp_path / name / "x.png")
+    images = d.image_folder(tmp_path, 16)
+    assert images.classes == ("a", "b") and images.labels.tolist() == [0, 1]
+    assert images.images[0, 0].min() > 200 and images.images[0, 1].max() < 50
+
+
+def test_missing_data_is_said_aloud(tmp_path, monkeypatch):
+    monkeypatch.delenv("TOKENBRIDGE_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(UserWarning, match="SYNTHETIC"):
+        assert d.load_images("test", limit=20).source == "synthetic"
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    body, seen, cut = b"", [], 0
+
+    def do_GET(self):
+        first = int(self.headers.get("Range", "bytes=0-").split("=")[1].rstrip("-"))
+        self.seen.append(first)
+        self.send_response(206 if first else 200)
+        self.send_header("Content-Length", str(len(self.body) - first))
+        self.end_headers()
+        self.wfile.write(self.body[first:first + self.cut] if self.cut and not first else self.body[first:])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    Server.seen, Server.cut, Server.body = [], 0, np.random.default_rng(0).bytes(3_000_000)
+    yield f"http://127.0.0.1:{made.server_port}/file"
+    made.shutdown()
+
+
+def test_a_broken_download_goes_on_where_it_stopped(server, tmp_path):
+    Server.cut = 1_500_000
+    md5 = hashlib.md5(Server.body).hexdigest()
+    with pytest.raises(OSError, match="file"):
+        d.fetch(server, tmp_path / "file", md5, progress=False)
+    assert not (tmp_path / "file").exists() and 0 < (tmp_path / "file.part").stat().st_size < 3_000_000
+    assert d.fetch(server, tmp_path / "file", md5, progress=False).read_bytes() == Server.body
+    assert Server.seen[-1] > 0
+
+
+def test_an_altered_download_is_refused(server, tmp_path):
+    with pytest.raises(OSError, match="expected checksum"):
+        d.fetch(server, tmp_path / "file", "0" * 32, progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unpacking_appears_whole_or_not_at_all(tmp_path):
+    def archive(path: Path, names):
+        with tarfile.open(path, "w:gz") as tar:
+            for name in names:
+                content = bytes([1]) * 3073
+                info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    archive(tmp_path / "few.tar.gz", ["test_batch.bin"])
+    with pytest.raises((ValueError, OSError)):
+        d.unpack(tmp_path / "few.tar.gz", tmp_path)
+    assert not (tmp_path / "cifar-10-batches-bin").exists()
+
+
+def test_cached_latents_come_back(tmp_path):
+    mean, std = torch.randn(3, 2, 4, 5), torch.rand(3, 2, 4, 5)
+    d.save_latents(tmp_path / "x.safetensors", mean, std, torch.arange(3), "abc")
+    back = d.load_latents(tmp_path / "x.safetensors", "abc")
+    assert torch.equal(back[0], mean) and torch.equal(back[1], std) and back[2].tolist() == [0, 1, 2]
