@@ -148,10 +148,10 @@ def test_it_learns_a_batch_by_heart(kind):
     torch.manual_seed(0)
     model, (indices, _) = ARModel(config(kind, label_dropout=0.0), torch.linspace(-2, 2, K).expand(D, K)), batch(3)
     optimizer, generator, labels = torch.optim.AdamW(model.parameters(), 1e-2), seeded(0), torch.arange(3)
-    for _ in range(60):
+    for _ in range(40):
         loss = model.loss(indices, labels, generator)
         optimizer.zero_grad(), loss.backward(), optimizer.step()
-    assert loss < 0.4 * math.log(K)
+    assert loss < 0.6 * math.log(K)
 
 
 # ---- what is stored

@@ -36,7 +36,7 @@ class Demo:
     "Train everything on this machine, generate images, write pictures and metrics.json (12 minutes on 2 cores)."
     out: Path = Path("runs/demo")  # folder for what is written
     data: Path | None = None  # folder of CIFAR-10; None: TOKENBRIDGE_DATA, data/cifar10, a download, or synthetic images
-    on: On = Machine()
+    seed: int = 0  # the same seed gives the same result
 
 
 @dataclass(frozen=True)
@@ -307,6 +307,19 @@ def _schedule(config, options):
     return replace(config, **changes)
 
 
+def _training_images(options, size: int):
+    "The training images, if they have the size that the VAE wants."
+    from tokenbridge.checks import check_int
+    from tokenbridge.data import load_images
+    if options.num is not None:
+        check_int("num", options.num, 2)
+    images = load_images("train", options.data, options.num, download=True)
+    h, w = images.images.shape[-2:]
+    if (h, w) != (size, size):
+        raise ValueError(f"preset: {options.preset} is for images of {size} x {size} pixels, got {h} x {w}")
+    return images
+
+
 def _save(model, options, started: float, result) -> None:
     "Weights in 16 bits, and where they come from."
     import torch
@@ -328,9 +341,11 @@ def demo(
     options: Demo,
 ) -> None:
     "Train and measure everything on this machine."
-    from tokenbridge.checks import fast
+    from tokenbridge.checks import check_int, fast
     from tokenbridge.demo import run_demo
-    run_demo(options.out, options.data, fast(False, True), options.on.seed)
+    check_int("seed", options.seed, 0)
+    _folder(options.out)
+    run_demo(options.out, options.data, fast(False, True), options.seed, shlex.join(["tokenbridge", *sys.argv[1:]]))
 
 
 def train_vae(
@@ -339,16 +354,20 @@ def train_vae(
     "Train a VAE, fit its levels, save both."
     import time
     from tokenbridge import demo
-    from tokenbridge.data import load_images
+    from tokenbridge.checks import check_int, check_number
     from tokenbridge.model import preset
     from tokenbridge.pipeline import TokenBridge
     started, shape, recipe = time.time(), preset(options.preset), _recipe(options.preset)
     schedule, device = _schedule(recipe.vae, options), choose_device(options.on.device)
-    weights = {name: getattr(recipe, name) for name in ("kl_weight", "perceptual_weight")}
-    weights |= _chosen({name: getattr(options, name) for name in weights})
-    out, images = _folder(options.out), load_images("train", options.data, options.num, download=True)
-    vae, result = demo.train_vae(images, shape.vae, schedule, **weights, folder=out, resume=options.resume, device=device)
-    quantizer = demo.fit_quantizer(vae, images, shape.num_levels if options.levels is None else options.levels)
+    recipe = replace(recipe, **_chosen({"kl_weight": options.kl_weight, "perceptual_weight": options.perceptual_weight}))
+    levels = shape.num_levels if options.levels is None else options.levels
+    check_int("levels", levels, 2)
+    for name in ("kl_weight", "perceptual_weight"):
+        check_number(name, getattr(recipe, name), 0)
+    out, images = _folder(options.out), _training_images(options, shape.vae.image_size)
+    vae, result = demo.train_vae(images, shape.vae, schedule, recipe.kl_weight, recipe.perceptual_weight,
+                                 folder=out, resume=options.resume, device=device)
+    quantizer = demo.fit_quantizer(vae, images, levels)
     _save(TokenBridge(vae, quantizer, name=options.preset), options, started, result)
 
 # %% ../nbs/17_cli.ipynb #d3e50dda
@@ -358,12 +377,11 @@ def train(
     "Train a generator on a tokenizer's tokens, save the whole model."
     import time
     from tokenbridge import demo
-    from tokenbridge.data import load_images
     from tokenbridge.model import preset
     started, shape = time.time(), preset(options.preset).ar
     schedule, device = _schedule(_recipe(options.preset).ar, options), choose_device(options.on.device)
     tokenizer = _model(options.tokenizer, Machine("cpu"))
-    out, images = _folder(options.out), load_images("train", options.data, options.num, download=True)
+    out, images = _folder(options.out), _training_images(options, tokenizer.vae.config.image_size)
     d, (h, w) = tokenizer.quantizer.dims, tokenizer.vae.grid
     shape = replace(shape, backbone=replace(shape.backbone, tokens=h * w, dims=d, classes=len(images.classes)),
                     head=replace(shape.head, dims=d, levels=tokenizer.quantizer.num_levels))
@@ -393,6 +411,8 @@ def evaluate(
     from tokenbridge.demo import measure
     from tokenbridge.files import write_json
     check_int("samples", options.samples, 2)
+    if options.num is not None:
+        check_int("num", options.num, 1)
     started, model = time.time(), _model(options.model, options.on)
     _folder(options.out.parent)
     test, training = (load_images(split, options.data, download=True) for split in ("test", "train"))
@@ -409,8 +429,17 @@ def evaluate(
 def benchmark(
     options: Benchmark,
 ) -> None:
-    "Time each hot path beside its naive version."
-    raise NotImplementedError
+    "Time each hot path beside its naive version, after both agreed on the numbers."
+    import time
+    from tokenbridge import benchmark
+    from tokenbridge.files import write_json
+    started, device = time.time(), choose_device(options.on.device)
+    if options.out is not None:
+        _folder(options.out.parent)
+    report = benchmark.run(options.preset, options.batch_size, options.rounds, True, device)
+    if options.out is not None:
+        write_json(options.out, _record(options.on, started, **report))
+        print(f"all figures in {options.out}")
 
 # %% ../nbs/17_cli.ipynb #ecbaf059
 def _print_rows(rows: dict[str, object]) -> None:

@@ -110,8 +110,8 @@ class ResidualEncoder(nn.Module):
         self,
         images: Tensor,   # (b, 3, H, W) in [-1, 1]
     ) -> Tensor:          # (b, 2d, h, w): means, then log-variances
-        linear, moments = self.patch(images), self.out(F.silu(self.path(images)))
-        return moments + F.pad(linear, (0, 0, 0, 0, 0, linear.shape[1]))
+        mean, log_variance = self.out(F.silu(self.path(images))).chunk(2, dim=1)
+        return torch.cat([self.patch(images) + mean, log_variance.clamp(-10.0, 2.0)], 1)
 
 # %% ../nbs/02_vae.ipynb #853bdf63
 class ResidualDecoder(nn.Module):
