@@ -41,7 +41,7 @@ def one_thread():
 def launch(*arguments, **options):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run([sys.executable, "-m", *map(str, arguments)], cwd=ROOT, env=environment, capture_output=True, text=True,
-                          timeout=120, **options)
+                          timeout=900, **options)
 
 
 def same(a: dict, b: dict) -> bool:
