@@ -169,7 +169,7 @@ def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, witho
     record = json.loads((tmp_path / "g" / "record.json").read_text())
     assert record["seed"] == 3 and record["results"]["steps"] == 2 and record["results"]["history"][-1]["step"] == 2
     assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3") == 1
-    assert "checkpoints" in capsys.readouterr().err, "a second run must not write over the first"
+    assert "--resume" in capsys.readouterr().err, "a second run must not write over the first"
     assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3 --resume") == 0
 
 

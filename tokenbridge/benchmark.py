@@ -246,11 +246,11 @@ def _quantize_duel(batch_size: int, dims: int, device: torch.device) -> Duel:
 
 
 def _sample_duel(model: ARModel, batch_size: int, device: torch.device) -> Duel:
-    "The indices of one token an image."
-    head, dims = model.head.eval(), model.config.head.dims
-    context, noise = _rand(batch_size, model.config.head.context_width, device=device), _rand(batch_size, dims, device=device)
+    "The indices of four tokens an image."
+    head, dims, num = model.head, model.config.head.dims, 4 * batch_size
+    context, noise = _rand(num, model.config.head.context_width, device=device), _rand(num, dims, device=device)
     ours = torch.inference_mode()(lambda: head.sample(context, noise)[0])
-    return Duel("head sampling", f"{batch_size} tokens x {dims} dimensions", ours, partial(naive_sample, head, context, noise),
+    return Duel("head sampling", f"{num} tokens x {dims} dimensions", ours, partial(naive_sample, head, context, noise),
                 bar=4.0, tolerance=1e-2)
 
 # %% ../nbs/benchmark.ipynb #555d5f1f

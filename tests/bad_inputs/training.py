@@ -88,7 +88,7 @@ ROWS = {
     ],
     "split_parameters": "internal: sorts the parameters of any module, none is wrong",
     "orthogonalize": [
-        (lambda: t.orthogonalize(torch.ones(2, 2)), ValueError, "matrices: expected float values of shape (m rows columns), got shape (2, 2)"),
+        (lambda: t.orthogonalize(torch.ones(2, 2)), ValueError, "matrices: expected shape (m rows columns), got shape (2, 2)"),
         (lambda: t.orthogonalize(torch.ones(1, 2, 2).long()), ValueError, "matrices: expected float values"),
         (lambda: t.orthogonalize(torch.ones(1, 2, 2), -1), ValueError, "steps: expected an integer of at least 0, got -1"),
     ],
