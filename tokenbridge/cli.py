@@ -308,9 +308,12 @@ def _schedule(config, options):
 
 
 def _training_images(options, size: int):
-    "The training images, if they have the size that the VAE wants."
+    "The training images, if they have the size that the VAE wants; nothing is written over."
     from tokenbridge.checks import check_int
     from tokenbridge.data import load_images
+    from tokenbridge.training import newest_checkpoint
+    if not options.resume and newest_checkpoint(options.out):
+        raise ValueError(f"out: {options.out} holds checkpoints; --resume goes on from them, or choose another folder")
     if options.num is not None:
         check_int("num", options.num, 2)
     images = load_images("train", options.data, options.num, download=True)
@@ -456,11 +459,12 @@ def _about_machine(on: Machine) -> dict[str, object]:
     import tokenbridge
     from tokenbridge.files import project_folder
     from tokenbridge.training import choose_precision
-    device, home = choose_device(on.device), project_folder("pretrained")
+    device, home, data = choose_device(on.device), project_folder("pretrained"), Path(os.environ.get("TOKENBRIDGE_DATA", ""))
     shipped = sorted(path.parent.name for path in home.glob("*/config.json"))
     return {"version": f"tokenbridge {tokenbridge.__version__}, torch {torch.__version__}, Python {platform.python_version()}",
             "device": f"{device} ({torch.get_num_threads()} CPU threads)", "precision": choose_precision(device, on.precision),
-            "images": os.environ.get("TOKENBRIDGE_DATA") or "TOKENBRIDGE_DATA is not set",
+            "images": "TOKENBRIDGE_DATA is not set" if data == Path() else
+                      f"TOKENBRIDGE_DATA holds {'' if any(data.glob('**/test_batch.bin')) else 'no '}CIFAR-10",
             "shipped": ", ".join(shipped) or "no weights"}
 
 # %% ../nbs/17_cli.ipynb #d4064100
@@ -471,7 +475,7 @@ def _about_model(name: str, on: Machine) -> dict[str, object]:
     from tokenbridge.pipeline import find_folder
     folder, model = find_folder(name), _model(name, on)
     vae, quantizer, (h, w) = model.vae.config, model.quantizer, model.vae.grid
-    rows = {"folder": folder,
+    rows = {"model": name,
             "VAE": f"{vae.kind}, {vae.image_size} x {vae.image_size} pixels to {h} x {w} tokens of {vae.latent_dims} dimensions, "
                    f"{count_parameters(model.vae):,} parameters",
             "levels": f"{quantizer.num_levels} a dimension, {quantizer.kind}, from {quantizer.levels.min():.2f} to {quantizer.levels.max():.2f}",
