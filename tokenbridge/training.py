@@ -628,7 +628,9 @@ def _make_run(module, loss_fn, config, num_samples, folder, device, trainable) -
 # %% ../nbs/08_training.ipynb #044a9db0
 def _accelerator(device: str | torch.device | None, accumulation: int):
     "Accelerate's view of this process: device, rank, number of processes."
-    from accelerate import Accelerator
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from accelerate import Accelerator
     kind = str(device or ("cuda" if torch.cuda.is_available() else "cpu")).split(":")[0]
     check_choice("device", kind, ("cpu", "cuda"))
     if kind == "cuda" and not torch.cuda.is_available():
