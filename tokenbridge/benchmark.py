@@ -49,12 +49,12 @@ def seconds(
 
 # %% ../nbs/benchmark.ipynb #7f721707
 def count_operations(
-    work: Callable[[], object],  # what is counted
-) -> int:                        # multiplications and additions in matrix products, attention and convolutions
+    work: Callable[[], Tensor],  # what is counted
+) -> tuple[Tensor, int]:         # what it gives; multiplications and additions in matrix products, attention and convolutions
     "What must be computed, whatever the order."
     with FlopCounterMode(display=False) as counter:
-        work()
-    return counter.get_total_flops()
+        result = work()
+    return result, counter.get_total_flops()
 
 # %% ../nbs/benchmark.ipynb #4e5c06b2
 def product_work(
@@ -85,7 +85,7 @@ def naive_quantize(
 
 # %% ../nbs/benchmark.ipynb #ac592b21
 class _LiveBytes(TorchDispatchMode):
-    "Keeps count of the memory of all tensors that were made inside and are still alive."
+    "Counts the memory of all tensors that were made inside and are still alive."
 
     def __init__(self):
         super().__init__()
@@ -289,12 +289,13 @@ def make_duels(
 # %% ../nbs/benchmark.ipynb #5e69a75a
 def agree(
     duel: Duel,
-) -> float:  # the disagreement
+) -> dict:  # the 'disagreement', and the 'operations' of ours
     "Run both once; RuntimeError if they do not compute the same."
-    found = disagreement(duel.ours(), duel.naive())
+    ours, operations = count_operations(duel.ours)
+    found = disagreement(ours, duel.naive())
     if not found <= duel.tolerance:
         raise RuntimeError(f"{duel.name}: expected a disagreement of at most {duel.tolerance:g} with the naive version, got {found:.3g}")
-    return found
+    return dict(disagreement=found, operations=operations)
 
 
 def run_rounds(
@@ -325,7 +326,7 @@ def run(
     check_int("rounds", rounds, 1)
     device = torch.device(device)
     duels = make_duels(preset, batch_size, device)
-    apart = {duel.name: agree(duel) for duel in duels}
+    found = [agree(duel) for duel in duels]
     rulers = {precision: product_work(device, precision) for precision in {duel.precision for duel in duels}} | {"copy": copy_work(device)}
     works = {name: work for name, (work, _) in rulers.items()}
     for duel in duels:
@@ -334,18 +335,18 @@ def run(
     rates = {name: amount / times[name] for name, (_, amount) in rulers.items()}
     report = dict(preset=preset, batch_size=batch_size, rounds=rounds, device=str(device), threads=torch.get_num_threads(),
                   product_gflops={name: rate / 1e9 for name, rate in rates.items() if name != "copy"}, copy_gb_per_s=rates["copy"] / 1e9,
-                  rows=[_row(duel, times, rates) | {"disagreement": apart[duel.name]} for duel in duels], memory=_memory(duels[0]))
+                  rows=[_row(duel, times, rates, **first) for duel, first in zip(duels, found)], memory=_memory(duels[0]))
     if progress:
         print(table(report))
     return report
 
 # %% ../nbs/benchmark.ipynb #01301d9f
-def _row(duel: Duel, times: dict, rates: dict[str, float]) -> dict:
+def _row(duel: Duel, times: dict, rates: dict[str, float], disagreement: float, operations: int) -> dict:
     "One line of the table, times in milliseconds."
     ours, naive = times[duel.name, "ours"], times[duel.name, "naive"]
-    floor = duel.moved / rates["copy"] if duel.moved else count_operations(duel.ours) / rates[duel.precision]
+    floor = duel.moved / rates["copy"] if duel.moved else operations / rates[duel.precision]
     return dict(name=duel.name, sizes=duel.sizes, ours_ms=1000 * ours, naive_ms=1000 * naive, ratio=naive / ours,
-                floor_ms=1000 * floor, bar=duel.bar, precision=duel.precision)
+                floor_ms=1000 * floor, bar=duel.bar, precision=duel.precision, disagreement=disagreement)
 
 
 def _memory(duel: Duel) -> dict:
