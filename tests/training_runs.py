@@ -98,15 +98,19 @@ def images_task(config: TrainConfig = CONFIG) -> dict:
 
 def generator_task(config: TrainConfig = CONFIG) -> dict:
     "The real generator, with every dropout it has."
-    from tests.conftest import tiny_config
-    from tokenbridge.model import ARModel
+    from tokenbridge.backbone import BackboneConfig
+    from tokenbridge.head import HeadConfig
+    from tokenbridge.model import ARConfig, ARModel
+    backbone = BackboneConfig(tokens=6, dims=5, classes=3, width=24, encoder_blocks=1, decoder_blocks=1, heads=3, class_tokens=2,
+                              dropout=0.1, attention_dropout=0.1, label_dropout=0.3)
+    head = HeadConfig(dims=5, levels=7, context_width=24, width=16, blocks=2, heads=2, dropout=0.1)
     levels = torch.linspace(-2, 2, 7).repeat(5, 1)
     indices, labels = _numbers(30, 6, 5).mul(1.5).add(3).clamp(0, 6).long(), torch.arange(30) % 3
 
     def loss_fn(module, batch, generator):
         return module.loss(*batch, generator=generator)
 
-    module = ARModel(tiny_config(dropout=0.1, attention_dropout=0.1, label_dropout=0.3), levels)
+    module = ARModel(ARConfig(backbone, head), levels)
     return dict(module=module, loss_fn=loss_fn, make_batch=lambda ids, generator: (indices[ids], labels[ids]), num_samples=30,
                 config=replace(config, optimizer="muon"))
 

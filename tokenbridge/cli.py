@@ -104,7 +104,7 @@ class Evaluate:
     "Measure a model as the project's figures are measured, and write metrics.json."
     model: str = "cifar-tiny"  # name of a shipped model, or a folder
     data: Path | None = None  # folder of CIFAR-10; None: as in demo
-    num: int | None = None  # test images; None: all
+    num: int | None = None  # test images, and ten times as many training images for the histograms; None: all
     samples: int = 100  # generated images a class, at least 2
     cfg_scale: float | None = None  # guidance of the samples; None: as the recipe says
     temperature: float | None = None  # of the samples; None: as the recipe says
@@ -419,6 +419,7 @@ def evaluate(
     started, model = time.time(), _model(options.model, options.on)
     _folder(options.out.parent)
     test, training = (load_images(split, options.data, download=True) for split in ("test", "train"))
+    training = training.take(None if options.num is None else 10 * options.num)   # for the histograms
     recipe = replace(_recipe(model.name), per_class=options.samples, test_images=options.num or len(test),
                      **_chosen({"cfg_scale": options.cfg_scale, "temperature": options.temperature}))
     with _autocast(options.on):
