@@ -234,7 +234,7 @@ def disagreement(
     check_tensor("ours", ours, " ".join(map(str, naive.shape)))
     if not ours.is_floating_point():
         return float((ours != naive).float().mean())
-    return float((ours - naive).abs().max() / naive.abs().max().clamp(min=1e-30))
+    return float(((ours - naive).abs().max() / naive.abs().max().clamp(min=1e-30)).detach())
 
 # %% ../nbs/benchmark.ipynb #39eeb7ea
 def _quantize_duel(batch_size: int, dims: int, device: torch.device) -> Duel:

@@ -149,7 +149,7 @@ def train_classifier(
     on_epoch: Callable[[int, float], None] | None = None,   # called with epoch and mean loss
 ) -> list[float]:            # loss of every step
     "Train a classifier with SGD on flipped and shifted images."
-    from tqdm.auto import trange
+    from tqdm import trange
     check_number("epochs", epochs, 0, open_low=True)
     check_number("lr", lr, 0, open_low=True)
     check_int("batch_size", batch_size, 2)

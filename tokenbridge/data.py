@@ -115,7 +115,7 @@ def fetch(
     progress: bool = True,   # show a progress bar
 ) -> Path:
     "Download a file: continue a partial one, check it, then give it its name."
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
     path, part = Path(path), Path(f"{path}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     have = part.stat().st_size if part.exists() else 0
