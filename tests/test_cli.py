@@ -89,7 +89,8 @@ def test_an_unexpected_error_is_named(monkeypatch, capsys):
 
 def test_interrupt_is_code_130(tmp_path):
     "A real SIGINT, while a command is at work."
-    code = ("import sys, time\nfrom tokenbridge import cli\n"
+    code = ("import signal, sys, time\nfrom tokenbridge import cli\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"   # a parent in the background has it ignored
             "def slow(options):\n    print('ready', flush=True)\n    time.sleep(60)\n"
             "cli.COMMANDS['info'] = slow\nsys.exit(cli.main())")
     running = subprocess.Popen([sys.executable, "-c", code, "info"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
