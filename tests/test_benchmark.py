@@ -161,7 +161,7 @@ def test_silent_on_request(small, capsys):
 def test_duels_of_a_real_preset():
     duels = benchmark.make_duels("cifar-tiny", 2, CPU)
     assert all(agree(duel)["disagreement"] <= duel.tolerance for duel in duels[:2])
-    assert "2 x 256 tokens x 16 dimensions, 64 levels" in duels[0].sizes and "8 tokens x 16 dimensions" in duels[1].sizes
+    assert "4 x 256 tokens x 16 dimensions, 64 levels" in duels[0].sizes and "8 tokens x 16 dimensions" in duels[1].sizes
 
 
 def test_record(small, monkeypatch, tmp_path):
