@@ -34,7 +34,7 @@ def test_demo_writes_its_pictures(demo):
     folder, _, _ = demo
     for name in PICTURES:
         picture = Image.open(folder / name)
-        assert min(picture.size) >= 64 and len(set(picture.convert("L").resize((32, 32)).getdata())) > 3, name
+        assert min(picture.size) >= 64 and len(set(picture.convert("L").resize((32, 32)).tobytes())) > 3, name
 
 
 def test_demo_writes_every_key(demo):

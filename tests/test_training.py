@@ -339,12 +339,12 @@ def test_ema_is_the_written_out_recurrence():
 
 
 def test_training_averages_its_weights():
-    arguments = training_runs.make("images", replace(training_runs.CONFIG, steps=30, ema_decay=0.5))
+    arguments = training_runs.make("images", replace(training_runs.CONFIG, steps=30, ema_decay=0.8))
     weight = arguments["module"].enter.weight
     expected = weight.detach().double().clone()
 
     def watch(step, _):
-        decay = min(0.5, step / (19 + step))
+        decay = min(0.8, step / (19 + step))
         expected.mul_(decay).add_(weight.detach().double(), alpha=1 - decay)
     result = train(**arguments, on_step=watch)
     torch.testing.assert_close(result.ema["enter.weight"].double(), expected, atol=1e-6, rtol=0)
