@@ -20,7 +20,7 @@ from .checks import check_int, check_number
 from .classifier import load_classifier
 from .data import ImageSet, load_images, random_flip, to_float
 from .evaluation import evaluate_generator, evaluate_samples, evaluate_tokenizer
-from .files import read_json, results_folder, run_record, write_json
+from .files import pretrained_folder, read_json, results_folder, run_record, save_record, write_json
 from .model import ARConfig, ARModel, preset
 from .pipeline import TokenBridge, round_weights_
 from .quantizer import Quantizer, spectral_order
@@ -39,13 +39,13 @@ class Recipe:
     temperature: float = 0.95           # of the samples
     per_class: int = 100                # samples a class for the figures
     train_images: int | None = None     # training images that are tokenized for the generator; None: all
+    test_images: int = 10000            # test images that the figures are measured on
 
     def __post_init__(self):
         for name in ("kl_weight", "perceptual_weight", "cfg_scale", "temperature"):
             check_number(name, getattr(self, name), 0)
         for name in ("per_class", "test_images"):
             check_int(name, getattr(self, name), 1)
-    test_images: int = 10000            # test images that the figures are measured on
 
 # %% ../nbs/12_cifar.ipynb #fdaf35e1
 RECIPES = {
@@ -231,7 +231,6 @@ def compare(
 
 def shipped_metrics() -> dict | None:
     "The figures that travel with the shipped weights, if they are there."
-    from tokenbridge.files import pretrained_folder
     try:
         return read_json(pretrained_folder("cifar-tiny") / "metrics.json")["results"]
     except (OSError, KeyError):
@@ -299,18 +298,14 @@ def vae_experiment(
     "Train a `cifar-tiny` VAE and measure it continuous and at several numbers of levels."
     started, training, test = time.time(), load_images("train", root), load_images("test", root, limit=test_images)
     vae, result = train_vae(training, preset("cifar-tiny").vae, schedule, kl_weight, perceptual_weight)
-    judge, shown = load_classifier("judge"), to_float(test.images[:10])
-    metrics = {}
-    for k in levels:
-        quantizer = fit_quantizer(vae, training, k)
-        metrics[str(k)] = evaluate_tokenizer(vae, quantizer, test.images, judge, test.labels)
+    judge, shown, latents = load_classifier("judge"), to_float(test.images[:10]), encode(vae, training.images[:10000])
+    metrics = {str(k): evaluate_tokenizer(vae, Quantizer.fit(latents, k), test.images, judge, test.labels) for k in levels}
     with torch.inference_mode():
         picture = picture_base64(torch.cat([shown, vae.decode(vae.encode(shown).mean)]), 10)
     command = f"vae_experiment({name!r}, {kl_weight}, {perceptual_weight}, {schedule}, levels={levels}, test_images={test_images})"
     record = run_record(command, schedule.seed, started, kl_weight=kl_weight, perceptual_weight=perceptual_weight, levels=metrics,
                         reconstructions_png=picture, history=result.history, steps=schedule.steps, batch_size=schedule.batch_size, data=training.source)
     if save:
-        from tokenbridge.files import save_record
         save_record(name, record)
     return record
 
@@ -319,7 +314,6 @@ def collect_sweep(
     names: tuple[str, ...],     # records of `vae_experiment` that differ in the KL weight
 ) -> dict:                      # the record data/results/kl-sweep.json
     "One table out of several records: PSNR by KL weight and number of levels."
-    from tokenbridge.files import save_record
     records = [read_json(results_folder() / f"{name}.json") for name in names]
     runs = []
     for record in records:

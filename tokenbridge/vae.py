@@ -18,6 +18,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .checks import check_choice, check_finite, check_int, check_number, check_tensor, config_from_dict
+from .data import to_float
 from .files import find_folder, load_into, load_tensors, read_json
 
 # %% ../nbs/02_vae.ipynb #934ec5d0
@@ -312,7 +313,7 @@ def fit_latent_scale_(
 ) -> VAE:
     "Measure mean and deviation of the posterior means, so that latents have mean 0 and deviation 1 in every dimension."
     check_int("batch", batch, 1)
-    floats = (part.float() / 127.5 - 1 if part.dtype == torch.uint8 else part for part in images.split(batch))
+    floats = (to_float(part) if part.dtype == torch.uint8 else part for part in images.split(batch))
     means = torch.cat([rearrange(vae.moments(part).mean, "b d h w -> (b h w) d").double() for part in floats])
     vae.latent_mean.copy_(means.mean(0))
     vae.latent_std.copy_(means.std(0).clamp(min=1e-6))
