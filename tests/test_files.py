@@ -133,7 +133,7 @@ def test_killed_writer_leaves_the_old_file(tmp_path):
 @pytest.mark.parametrize("write", [
     lambda path: files.atomic_write(path, "new"),
     lambda path: files.write_json(path, {}),
-    lambda path: files.save_tensors(path, {}),
+    lambda path: files.save_tensors(path, {"a": torch.ones(1)}),
 ], ids=["atomic_write", "write_json", "save_tensors"])
 def test_unwritable_place(tmp_path, write):
     (tmp_path / "file").write_text("not a folder")

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from unittest import mock
@@ -22,7 +23,7 @@ from torch import nn
 from tests import training_runs
 from tokenbridge import training
 from tokenbridge.training import (Checkpoint, Muon, TrainConfig, choose_precision, ema_decay_at, ema_init, ema_update_,
-                                  learning_rate, load_checkpoint, make_optimizers, newest_checkpoint, orthogonalize,
+                                  learning_rate, level_steps, load_checkpoint, make_optimizers, newest_checkpoint, orthogonalize,
                                   pack_optimizers, save_checkpoint, split_parameters, step_seed, train, unpack_optimizers_,
                                   weights_swapped)
 
@@ -183,7 +184,7 @@ def test_existing_checkpoints_are_not_overwritten(finished):
 
 
 CHANGED = dict(steps=40, batch_size=16, accumulation=1, optimizer="muon", lr=2e-3, muon_lr=1e-3, final_lr=1e-5, warmup=6, schedule="constant",
-               betas=(0.9, 0.99), weight_decay=0.0, clip_norm=2.0, ema_decay=0.99, precision="bf16", channels_last=False, seed=9,
+               cooldown=0.5, betas=(0.9, 0.99), weight_decay=0.0, clip_norm=2.0, ema_decay=0.99, precision="bf16", channels_last=False, seed=9,
                log_every=6, eval_every=9)
 
 
@@ -215,6 +216,33 @@ def test_save_every_may_change(tmp_path, finished):
     arguments = training_runs.make("images")
     train(**arguments | dict(config=replace(arguments["config"], save_every=5)), folder=tmp_path, resume=True)
     assert_same_runs(tmp_path, finished, ignore={"save_every"})
+
+
+@pytest.mark.parametrize("schedule, old, new, where", [
+    ("trapezoid", dict(steps=100), dict(), 20), ("trapezoid", dict(steps=30, cooldown=0.1), dict(cooldown=0.25), 20),
+    ("constant", dict(steps=30), dict(), 30)])
+def test_a_level_run_may_change_its_end(tmp_path, schedule, old, new, where):
+    "The run with another end is, up to the cooldown, the run that goes on from it: bit for bit."
+    wanted = replace(training_runs.CONFIG, schedule=schedule, **new)
+    straight = train(**training_runs.make("images", wanted))
+    first = training_runs.make("images", replace(wanted, **old))
+    stop = lambda step, scalars: (_ for _ in ()).throw(KeyboardInterrupt) if step > where else None
+    with pytest.raises(KeyboardInterrupt) if first["config"].steps > where else nullcontext():
+        train(**first, folder=tmp_path, on_step=stop)
+    again = train(**training_runs.make("images", wanted), folder=tmp_path, resume=True)
+    assert again.history == straight.history
+    assert all(torch.equal(again.ema[name], straight.ema[name]) for name in straight.ema)
+
+
+@pytest.mark.parametrize("schedule, name, changes", [
+    ("cosine", "steps", dict(steps=50)), ("trapezoid", "steps", dict(steps=20)), ("trapezoid", "cooldown", dict(cooldown=0.9))])
+def test_an_end_that_has_begun_may_not_change(tmp_path, schedule, name, changes):
+    config = replace(training_runs.CONFIG, schedule=schedule)
+    stop = lambda step, scalars: (_ for _ in ()).throw(KeyboardInterrupt) if step > 20 else None
+    with pytest.raises(KeyboardInterrupt):
+        train(**training_runs.make("images", config), folder=tmp_path, on_step=stop)
+    with pytest.raises(ValueError, match=f"^{name}: the checkpoint was trained with"):
+        train(**training_runs.make("images", replace(config, **changes)), folder=tmp_path, resume=True)
 
 
 # ---- never a pickle
@@ -292,9 +320,9 @@ def test_an_unwritable_folder_is_named(tmp_path):
 
 # ---- schedule
 
-@given(st.integers(1, 400), st.integers(0, 100), st.floats(0, 1), st.sampled_from(["cosine", "constant"]))
-def test_schedule(steps, warmup, final, schedule):
-    config = TrainConfig(steps, warmup=warmup, lr=2.0, final_lr=2 * final, schedule=schedule)
+@given(st.integers(1, 400), st.integers(0, 100), st.floats(0, 1), st.sampled_from(["cosine", "constant", "trapezoid"]), st.floats(0, 1))
+def test_schedule(steps, warmup, final, schedule, cooldown):
+    config = TrainConfig(steps, warmup=warmup, lr=2.0, final_lr=2 * final, schedule=schedule, cooldown=cooldown)
     rates = [learning_rate(step, config) for step in range(steps)]
     assert all(0 < rate <= 2 for rate in rates[:-1])
     rising, falling = rates[:warmup], rates[warmup:]
@@ -303,11 +331,22 @@ def test_schedule(steps, warmup, final, schedule):
     assert not falling or falling[0] == 2.0
     if schedule == "constant":
         assert set(falling) <= {2.0}
+    if schedule == "trapezoid":
+        level = level_steps(config)
+        assert set(rates[warmup:level]) <= {2.0} and steps - level == min(round(cooldown * steps), max(0, steps - warmup))
+    longer = [learning_rate(step, replace(config, steps=2 * steps)) for step in range(level_steps(config))]
+    assert longer == rates[:level_steps(config)]
 
 
 def test_cosine_at_known_places():
     config = TrainConfig(110, warmup=10, lr=1.0, final_lr=0.2)
     assert [learning_rate(step, config) for step in (0, 9, 10, 60, 110, 500)] == pytest.approx([0.1, 1, 1, 0.6, 0.2, 0.2])
+
+
+def test_trapezoid_at_known_places():
+    config = TrainConfig(100, warmup=10, lr=1.0, final_lr=0.2, schedule="trapezoid", cooldown=0.4)
+    assert level_steps(config) == 60
+    assert [learning_rate(step, config) for step in (0, 9, 10, 60, 80, 100, 500)] == pytest.approx([0.1, 1, 1, 1, 0.6, 0.2, 0.2])
 
 
 def test_schedule_reaches_every_optimizer():

@@ -279,12 +279,13 @@ def make_duels(
     preset: str,           # sizes, see `model.PRESETS`
     batch_size: int,       # images
     device: torch.device,  # where
+    precision: str = "auto",  # of our training step: 'auto', 'fp32' or 'bf16'
 ) -> list[Duel]:
     "All hot paths."
     check_int("batch_size", batch_size, 1)
     model = _model(preset, device).eval()
     return [_quantize_duel(batch_size, model.config.head.dims, device), _sample_duel(model, batch_size, device),
-            _generate_duel(model, batch_size, device), _training_duel(model, batch_size, device, choose_precision(device))]
+            _generate_duel(model, batch_size, device), _training_duel(model, batch_size, device, choose_precision(device, precision))]
 
 # %% ../nbs/benchmark.ipynb #5e69a75a
 def agree(
@@ -321,11 +322,12 @@ def run(
     rounds: int = 5,                     # interleaved rounds, of which the medians count
     progress: bool = True,               # show a progress bar, print the table
     device: torch.device | str = "cpu",  # where
+    precision: str = "auto",             # of our training step: 'auto', 'fp32' or 'bf16'
 ) -> dict:                               # 'rows', 'memory', the two rates, and the sizes
     "Time every hot path beside its naive version and its floor."
     check_int("rounds", rounds, 1)
     device = torch.device(device)
-    duels = make_duels(preset, batch_size, device)
+    duels = make_duels(preset, batch_size, device, precision)
     found = [agree(duel) for duel in duels]
     rulers = {precision: product_work(device, precision) for precision in {duel.precision for duel in duels}} | {"copy": copy_work(device)}
     works = {name: work for name, (work, _) in rulers.items()}

@@ -36,7 +36,7 @@ class Demo:
     "Train everything on this machine, generate images, write pictures and metrics.json (12 minutes on 2 cores)."
     out: Path = Path("runs/demo")  # folder for what is written
     data: Path | None = None  # folder of CIFAR-10; None: TOKENBRIDGE_DATA, data/cifar10, a download, or synthetic images
-    seed: int = 0  # the same seed gives the same result
+    on: On = Machine()
 
 
 @dataclass(frozen=True)
@@ -346,9 +346,11 @@ def demo(
     "Train and measure everything on this machine."
     from tokenbridge.checks import check_int, fast
     from tokenbridge.demo import run_demo
-    check_int("seed", options.seed, 0)
+    check_int("seed", options.on.seed, 0)
+    device = choose_device(options.on.device)
     _folder(options.out)
-    run_demo(options.out, options.data, fast(False, True), options.seed, shlex.join(["tokenbridge", *sys.argv[1:]]))
+    run_demo(options.out, options.data, fast(False, True), options.on.seed, shlex.join(["tokenbridge", *sys.argv[1:]]),
+             device, options.on.precision)
 
 
 def train_vae(
@@ -400,7 +402,7 @@ def _held_out(tokenizer, options: Train):
     from tokenbridge.demo import encode
     from tokenbridge.evaluation import nll
     test = load_images("test", options.data, limit=2000)
-    indices = tokenizer.quantizer.quantize(encode(tokenizer.vae, test.images))
+    indices = tokenizer.quantizer.quantize(encode(tokenizer.vae, test.images))   # a tokenizer on the CPU
     return lambda model, step: {"test_nll": nll(model, indices, test.labels, seed=0)}
 
 # %% ../nbs/17_cli.ipynb #023c76fc
@@ -440,7 +442,7 @@ def benchmark(
     started, device = time.time(), choose_device(options.on.device)
     if options.out is not None:
         _folder(options.out.parent)
-    report = benchmark.run(options.preset, options.batch_size, options.rounds, True, device)
+    report = benchmark.run(options.preset, options.batch_size, options.rounds, True, device, options.on.precision)
     if options.out is not None:
         write_json(options.out, _record(options.on, started, **report))
         print(f"all figures in {options.out}")

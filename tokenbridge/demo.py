@@ -50,8 +50,8 @@ class Recipe:
 # %% ../nbs/12_cifar.ipynb #fdaf35e1
 RECIPES = {
     "cifar-tiny": Recipe(
-        vae=TrainConfig(steps=3000, batch_size=64, lr=1e-3, warmup=50, weight_decay=0.0, channels_last=True, save_every=200),
-        ar=TrainConfig(steps=9000, batch_size=64, optimizer="muon", lr=1e-3, muon_lr=2e-3, save_every=250)),
+        vae=TrainConfig(steps=2200, batch_size=64, lr=1e-3, warmup=50, weight_decay=0.0, channels_last=True, save_every=200),
+        ar=TrainConfig(steps=18000, batch_size=64, optimizer="muon", lr=1e-3, muon_lr=2e-3, schedule="trapezoid", save_every=100)),
     "demo": Recipe(
         vae=TrainConfig(steps=250, batch_size=64, lr=1e-3, warmup=50, weight_decay=0.0, channels_last=True),
         ar=TrainConfig(steps=600, batch_size=32, optimizer="muon", lr=1e-3, muon_lr=2e-3), per_class=20,
@@ -98,9 +98,11 @@ def encode(
     vae: VAE,            # trained
     images: Tensor,      # (N, 3, H, W) uint8
     batch: int = 500,    # images at a time
-) -> Tensor:             # (N, n, d) posterior means
-    "Latents of many images, as tokens."
-    return torch.cat([rearrange(vae.encode(to_float(part)).mean, "b d h w -> b (h w) d") for part in images.split(batch)])
+) -> Tensor:             # (N, n, d) posterior means, on the CPU
+    "Latents of many images, as tokens; computed where the VAE lies."
+    device = next(vae.parameters()).device
+    means = (vae.encode(to_float(part.to(device))).mean.cpu() for part in images.split(batch))
+    return torch.cat([rearrange(mean, "b d h w -> b (h w) d") for mean in means])
 
 
 def fit_quantizer(
@@ -118,8 +120,13 @@ def tokenize_set(
     images: Tensor,        # (N, 3, H, W) uint8
 ) -> Tensor:               # (N, 2, n, d) uint8 indices; the second entry is the mirror image
     "Indices of images and of their mirror images, computed once."
-    both = [bridge.quantizer.quantize(encode(bridge.vae, view)) for view in (images, images.flip(-1))]
+    both = [_indices(bridge, view) for view in (images, images.flip(-1))]
     return torch.stack(both, 1).to(torch.uint8 if bridge.quantizer.num_levels <= 256 else torch.int32)
+
+
+def _indices(bridge: TokenBridge, images: Tensor) -> Tensor:
+    "Indices (N, n, d) of many images (N, 3, H, W) uint8, on the CPU."
+    return bridge.quantizer.quantize(encode(bridge.vae, images).to(bridge.quantizer.levels.device)).cpu()
 
 # %% ../nbs/12_cifar.ipynb #ed110bf2
 def train_generator(
@@ -179,14 +186,15 @@ def measure(
     metrics = {"tokenizer": evaluate_tokenizer(bridge.vae, bridge.quantizer, test.images, judge, test.labels)}
     if bridge.ar is None:
         return metrics, None
-    indices = bridge.quantizer.quantize(encode(bridge.vae, test.images))
+    indices = _indices(bridge, test.images)
     if train_indices is None:
-        train_indices = bridge.quantizer.quantize(encode(bridge.vae, training.images))
+        train_indices = _indices(bridge, training.images)
     metrics["generator"] = evaluate_generator(bridge.ar, indices, test.labels, train_indices.long(), seed)
     labels = balanced_labels(len(test.classes), recipe.per_class)
     samples = bridge.generate(labels, cfg_scale=recipe.cfg_scale, temperature=recipe.temperature, chunk_size=200,
                               generator=torch.Generator().manual_seed(seed), progress=progress or None)
-    reference = torch.cat([bridge.detokenize(part) for part in indices.split(500)])
+    reference = torch.cat([bridge.detokenize(part.to(samples.device)).cpu() for part in indices.split(500)])
+    samples = samples.cpu()
     metrics["samples"] = evaluate_samples(samples, labels, judge, reference, test.labels)
     metrics["samples"] |= {"cfg_scale": recipe.cfg_scale, "temperature": recipe.temperature, "per_class": recipe.per_class}
     return metrics, samples
@@ -243,27 +251,30 @@ def run_demo(
     fast: bool = False,                   # a shortened run: same files, a few steps
     seed: int = 0,                        # of everything
     command: str = "tokenbridge demo",    # what was typed, for the record
+    device: str | torch.device | None = None,   # None: cuda where there is one
+    precision: str = "auto",              # of training: 'auto', 'fp32' or 'bf16'
 ) -> dict:                                # metrics with provenance, as in metrics.json
     "The main job: train tokenizer and generator, generate, measure, write pictures and metrics.json."
     folder, started, recipe = Path(out), time.time(), RECIPES["fast" if fast else "demo"]
     write_json(folder / "metrics.json", {"state": "running"})
-    schedules = [replace(config, seed=seed) for config in (recipe.vae, recipe.ar)]
+    schedules = [replace(config, seed=seed, precision=precision) for config in (recipe.vae, recipe.ar)]
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     shape, training = preset("cifar-tiny"), load_images("train", root, download=True)
     test = load_images("test", root, limit=recipe.test_images)
     say = lambda number, text: print(f"[{number}/5 · {(time.time() - started) / 60:4.1f} min] {text}", flush=True)
     say(1, f"training the VAE on {len(training)} images ({training.source})")
-    vae, vae_result = train_vae(training, shape.vae, schedules[0], recipe.kl_weight, recipe.perceptual_weight)
+    vae, vae_result = train_vae(training, shape.vae, schedules[0], recipe.kl_weight, recipe.perceptual_weight, device=device)
     say(2, "fitting the levels, turning images into indices")
     tokenizer, seen = TokenBridge(vae, fit_quantizer(vae, training, shape.num_levels)), training.take(recipe.train_images)
-    indices = tokenize_set(tokenizer, seen.images)
+    indices = tokenize_set(tokenizer.to(device), seen.images)
     say(3, "training the generator on indices")
-    bridge, ar_result = train_generator(tokenizer, seen, shape.ar, schedules[1], indices=indices)
+    bridge, ar_result = train_generator(tokenizer.cpu(), seen, shape.ar, schedules[1], device=device, indices=indices)
     bridge.save_pretrained(folder, torch.bfloat16)
     say(4, "generating and measuring")
-    metrics, samples = measure(bridge, seen, test, recipe, seed=seed, progress=True, train_indices=indices[:, 0])
+    metrics, samples = measure(bridge.to(device), seen, test, recipe, seed=seed, progress=True, train_indices=indices[:, 0])
     say(5, "writing pictures")
     histories = {"VAE": vae_result.history, "generator": ar_result.history}
-    pictures = write_pictures(folder, bridge, test, samples, histories)
+    pictures = write_pictures(folder, bridge.cpu(), test, samples, histories)
     record = run_record(command, seed, started, data=training.source, histories=histories, recipe=asdict(recipe), **metrics)
     write_json(folder / "metrics.json", record)
     print(f"\n{compare(metrics, shipped_metrics())}\n\nmodel, metrics.json and {', '.join(p.name for p in pictures)} are in {folder}"

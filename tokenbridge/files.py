@@ -133,6 +133,8 @@ def save_tensors(
     "Write tensors and metadata as one safetensors file, atomically."
     from safetensors.torch import save
     _only_tensors(tensors)
+    if not tensors:
+        raise ValueError("tensors: expected at least one, got none")
     for key, text in (metadata or {}).items():
         if not isinstance(text, str):
             raise ValueError(f"metadata: expected text for {key!r}, got {type(text).__name__}")
@@ -280,7 +282,7 @@ def find_folder(
     name, path = str(name_or_path), Path(name_or_path)
     if path.is_dir():
         return path
-    if isinstance(name_or_path, str) and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
+    if isinstance(name_or_path, str) and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) and not path.parent.is_dir():
         return _from_hub(name)
     if len(path.parts) > 1 or path.exists():
         raise FileNotFoundError(f"name_or_path: {name} is not a folder")

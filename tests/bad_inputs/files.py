@@ -1,4 +1,5 @@
 "Bad inputs of `files`, and the message each must give."
+import contextlib
 import errno
 import os
 import sys
@@ -47,9 +48,10 @@ ROWS = {
         (lambda: files.read_json(A_FILE.parent), OSError, "cannot read"),
     ],
     "save_tensors": [
-        (lambda: files.save_tensors(A_FILE / "below", {}), OSError, "cannot write"),
+        (lambda: files.save_tensors(A_FILE / "below", {"a": torch.ones(1)}), OSError, "cannot write"),
         (lambda: files.save_tensors(NOWHERE, {"a": 1}), ValueError, "tensors: expected tensors only, got int for 'a'"),
-        (lambda: files.save_tensors(NOWHERE, {}, {"a": 1}), ValueError, "metadata: expected text for 'a', got int"),
+        (lambda: files.save_tensors(NOWHERE, {}), ValueError, "tensors: expected at least one, got none"),
+        (lambda: files.save_tensors(NOWHERE, {"a": torch.ones(1)}, {"a": 1}), ValueError, "metadata: expected text for 'a', got int"),
         (lambda: full_disk(lambda: files.save_tensors(NOWHERE, {"a": torch.ones(1)})), OSError, "No space left on device"),
     ],
     "load_tensors": [
@@ -80,6 +82,7 @@ ROWS = {
         (lambda: files.find_folder("no-such"), FileNotFoundError, "no shipped weights 'no-such'"),
         (lambda: files.find_folder(NOWHERE), FileNotFoundError, "nowhere is not a folder"),
         (lambda: files.find_folder(A_FILE), FileNotFoundError, "file is not a folder"),
+        (lambda: in_folder_with("runs", lambda: files.find_folder("runs/missing")), FileNotFoundError, "runs/missing is not a folder"),
         (lambda: without_hub("owner/name"), FileNotFoundError, "pip install 'tokenbridge[hub]'"),
         (lambda: with_broken_hub("owner/name"), FileNotFoundError, "nothing from the hub (no route to the hub)"),
     ],
@@ -105,6 +108,13 @@ def outside_checkout(call):
 def without_hub(name):
     with mock.patch.dict(sys.modules, {"huggingface_hub": None}):
         return files.find_folder(name)
+
+
+def in_folder_with(name, call):
+    "Call where a folder of this name exists."
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        Path(name).mkdir()
+        return call()
 
 
 def with_broken_hub(name):

@@ -58,7 +58,8 @@ ROWS = {
         (config(muon_lr=-1.0), ValueError, "muon_lr: expected a number above 0.0, got -1.0"),
         (config(final_lr=1.0), ValueError, "final_lr: expected a number in [0.0, 0.001], got 1.0"),
         (config(warmup=-1), ValueError, "warmup: expected an integer of at least 0, got -1"),
-        (config(schedule="linear"), ValueError, "schedule: expected one of 'cosine', 'constant', got 'linear'"),
+        (config(schedule="linear"), ValueError, "schedule: expected one of 'cosine', 'constant', 'trapezoid', got 'linear'"),
+        (config(cooldown=1.5), ValueError, "cooldown: expected a number"),
         (config(betas=(0.9, 1.5)), ValueError, "betas: expected a number in [0.0, 1.0], got 1.5"),
         (config(betas=(0.9,)), ValueError, "betas: expected two numbers"),
         (config(weight_decay=-0.1), ValueError, "weight_decay: expected a number"),
@@ -70,6 +71,7 @@ ROWS = {
         (config(save_every=0), ValueError, "save_every: expected an integer of at least 1"),
         (config(eval_every=-1), ValueError, "eval_every: expected an integer of at least 0"),
     ],
+    "level_steps": "internal: takes a TrainConfig, which has been checked",
     "learning_rate": [
         (lambda: t.learning_rate(-1, CONFIG), ValueError, "step: expected an integer of at least 0, got -1"),
         (lambda: t.learning_rate(0.5, CONFIG), ValueError, "step: expected an integer"),
