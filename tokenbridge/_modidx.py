@@ -219,6 +219,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'tokenbridge.demo.measure': ('cifar.html#measure', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.picture_base64': ('cifar.html#picture_base64', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.run_demo': ('cifar.html#run_demo', 'tokenbridge/demo.py'),
+                                  'tokenbridge.demo.sampling_experiment': ('cifar.html#sampling_experiment', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.shipped_metrics': ('cifar.html#shipped_metrics', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.tokenize_set': ('cifar.html#tokenize_set', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.train_generator': ('cifar.html#train_generator', 'tokenbridge/demo.py'),

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RECIPES', 'Recipe', 'train_vae', 'encode', 'fit_quantizer', 'tokenize_set', 'train_generator', 'balanced_labels',
            'measure', 'write_pictures', 'compare', 'shipped_metrics', 'run_demo', 'picture_base64', 'vae_experiment',
-           'collect_sweep']
+           'collect_sweep', 'sampling_experiment']
 
 # %% ../nbs/12_cifar.ipynb #7171c6f0
 import time
@@ -333,7 +333,32 @@ def collect_sweep(
         for k, figures in result["levels"].items():
             runs.append(common | {"levels": int(k), "psnr": figures["psnr_quantized"]})
         runs.append(common | {"levels": "continuous", "psnr": figures["psnr_continuous"]})
-    sweep = {key: records[0][key] for key in ("commit", "seed", "hardware", "date")}
+    sweep = {key: records[0][key] for key in ("commit", "seed", "hardware", "date")} | {"seconds": sum(r["seconds"] for r in records)}
     sweep |= {"command": f"collect_sweep({names!r})", "runs": runs}
     save_record("kl-sweep", sweep)
     return sweep
+
+# %% ../nbs/12_cifar.ipynb #83e8ca76
+def sampling_experiment(
+    name: str,                                  # the record becomes data/results/NAME.json
+    model: str | Path = "cifar-tiny",           # a shipped name, or a folder
+    settings: tuple[tuple[float, float], ...] = ((1, 0.95), (2, 0.95), (3, 0.95), (5, 0.95), (8, 0.95), (5, 0.9), (5, 1.0)),
+    per_class: int = 50,                        # samples a class for each pair of guidance and temperature
+    root: str | Path | None = None,             # folder of CIFAR-10
+    seed: int = 1,                              # of the samples
+    save: bool = True,                          # write the record
+) -> dict:                                      # the record
+    "Judge samples of several settings: agreement and variance, relative to quantized test images."
+    started, bridge, test = time.time(), TokenBridge.from_pretrained(model), load_images("test", root, limit=2000)
+    labels, judge = balanced_labels(len(test.classes), per_class), load_classifier("judge")
+    reference = torch.cat([bridge.detokenize(part) for part in _indices(bridge, test.images).split(500)])
+    runs = []
+    for cfg_scale, temperature in settings:
+        samples = bridge.generate(labels, cfg_scale=cfg_scale, temperature=temperature, chunk_size=250,
+                                  generator=torch.Generator().manual_seed(seed))
+        report = evaluate_samples(samples, labels, judge, reference, test.labels)
+        runs.append({"cfg_scale": cfg_scale, "temperature": temperature} | {key: report[key] for key in ("agreement_ratio", "variance_ratio")})
+    record = run_record(f"sampling_experiment({name!r}, per_class={per_class}, seed={seed})", seed, started, per_class=per_class, runs=runs)
+    if save:
+        save_record(name, record)
+    return record

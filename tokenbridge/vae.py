@@ -265,7 +265,6 @@ def start_at_pca_(
     encode.weight.copy_(directions / std[:, None, None, None])
     encode.bias.copy_(-(directions * mean).sum((1, 2, 3)) / std)
     decode.weight.copy_(directions * std[:, None, None, None])
-    decode.bias.zero_()
     offset = mean.mean((1, 2))   # a transposed convolution has one bias a channel: the mean patch is nearly flat
     decode.bias.copy_(offset)
     return vae
