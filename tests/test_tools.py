@@ -175,3 +175,11 @@ def test_readme(folder):
     assert readme.main(["--no-run", "--check"]) == 0
     (folder.parent / "README.md").write_text(text.replace("Title", "Another"))
     assert readme.main(["--no-run", "--check"]) == 1
+
+
+def test_a_progress_bar_leaves_its_last_state():
+    bar = [{"output_type": "stream", "name": "stderr", "text": text} for text in ("\r 0%", "\r 50%", "\r100%\n")]
+    words = {"output_type": "stream", "name": "stdout", "text": "done\n"}
+    assert [output["text"] for output in lessons.settled([*bar, words, words])] == ["100%\n", "done\ndone\n"]
+    picture = {"output_type": "display_data", "data": {"image/png": "x"}}
+    assert lessons.settled([words, picture, words]) == [words, picture, words]

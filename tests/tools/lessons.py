@@ -89,10 +89,29 @@ def write_outputs(name: str, executed: dict) -> None:
     committed = json.loads(path.read_text(encoding="utf-8"))
     for old, new in zip(committed["cells"], executed["cells"], strict=True):
         if old["cell_type"] == "code":
-            old["outputs"], old["execution_count"] = [as_written(output) for output in new["outputs"]], None
+            old["outputs"], old["execution_count"] = [as_written(output) for output in settled(new["outputs"])], None
     path.write_text(json.dumps(committed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     notebooks.clean(path)
     record([name])
+
+
+def settled(outputs: list[dict]) -> list[dict]:
+    "Outputs as a terminal shows them in the end: pieces of a stream joined, of a progress bar only its last state."
+    joined = []
+    for output in outputs:
+        output = dict(output)
+        if output["output_type"] == "stream":
+            output["text"] = notebooks.joined(output["text"])
+            if joined and joined[-1].get("name") == output["name"]:
+                joined[-1]["text"] += output["text"]
+                continue
+        joined.append(output)
+    for output in joined:
+        if output["output_type"] == "stream":
+            lines = output["text"].split("\n")
+            output["text"] = "\n".join(([part for part in line.split("\r") if part.strip()] or [""])[-1] for line in lines)
+            output["text"] = output["text"].rstrip() + "\n" if output["name"] == "stderr" else output["text"]
+    return joined
 
 
 def as_written(output: dict) -> dict:
