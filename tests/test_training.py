@@ -167,7 +167,7 @@ def test_two_checkpoints_stay(finished):
 
 def test_checkpoints_beyond_a_million_steps_are_ordered(tmp_path):
     for step in (999_999, 1_000_000):
-        save_checkpoint(tmp_path, Checkpoint(step, {}, {"a": torch.ones(1)}, {}, {}, [], {}))
+        save_checkpoint(tmp_path, Checkpoint(step, {}, {"a": torch.ones(1)}, {"a": torch.ones(1)}, {"a": torch.ones(1)}, [], {}))
     assert newest_checkpoint(tmp_path).name == "step-1000000"
 
 
