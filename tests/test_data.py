@@ -129,6 +129,10 @@ def test_unpacking_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises((ValueError, OSError)):
         d.unpack(tmp_path / "few.tar.gz", tmp_path)
     assert not (tmp_path / "cifar-10-batches-bin").exists()
+    archive(tmp_path / "whole.tar.gz", [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin", "../../outside.bin"])
+    with pytest.raises((ValueError, OSError)):   # six short files: looked at before the folder appears
+        d.unpack(tmp_path / "whole.tar.gz", tmp_path)
+    assert not (tmp_path / "cifar-10-batches-bin").exists() and not list(tmp_path.parent.glob("**/outside.bin"))
 
 
 def test_cached_latents_come_back(tmp_path):

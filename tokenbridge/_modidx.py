@@ -190,6 +190,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'tokenbridge.data.ImageSet.take': ('data.html#imageset.take', 'tokenbridge/data.py'),
                                   'tokenbridge.data._distances': ('data.html#_distances', 'tokenbridge/data.py'),
                                   'tokenbridge.data._draw': ('data.html#_draw', 'tokenbridge/data.py'),
+                                  'tokenbridge.data._write_files': ('data.html#_write_files', 'tokenbridge/data.py'),
                                   'tokenbridge.data.batch_ids': ('data.html#batch_ids', 'tokenbridge/data.py'),
                                   'tokenbridge.data.centre_square': ('data.html#centre_square', 'tokenbridge/data.py'),
                                   'tokenbridge.data.download_cifar10': ('data.html#download_cifar10', 'tokenbridge/data.py'),
