@@ -1,5 +1,6 @@
 "The command: instant help, exit codes, one-line errors, and what each command leaves behind."
 import json
+import os
 import re
 import shlex
 import signal
@@ -172,6 +173,21 @@ def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, witho
     assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3") == 1
     assert "--resume" in capsys.readouterr().err, "a second run must not write over the first"
     assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3 --resume") == 0
+
+
+def test_two_processes_train_one_model(tmp_path, monkeypatch, without_settings):
+    monkeypatch.chdir(tmp_path)
+    assert command("train-vae --out v --num 48 --steps 1 --batch-size 8 --perceptual-weight 0 --device cpu") == 0
+    (tmp_path / "start.py").write_text("import os, sys\nfrom tokenbridge.cli import main\ncode = main()\nsys.stdout.flush()\n"
+                                       "os._exit(code)   # gloo may abort at an ordinary exit\n")
+    words = "train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu".split()
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--", "start.py", *words]
+    done = subprocess.run(launcher, cwd=tmp_path, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert done.stdout.count("saved in g") == 1, done.stdout
+    record = json.loads((tmp_path / "g" / "record.json").read_text())
+    assert record["results"]["processes"] == 2 and record["results"]["steps"] == 2
+    assert command("info g") == 0
 
 
 def test_evaluate(tmp_path, capsys, monkeypatch, without_settings):

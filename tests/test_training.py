@@ -89,7 +89,7 @@ def test_killed_runs_end_bit_equal(task, killed, tmp_path):
 
 
 def test_two_processes_equal_two_micro_batches(tmp_path):
-    done = launch("torch.distributed.run", "--nproc_per_node", 2, "-m", "tests.training_runs", "distributed", "tokens", tmp_path / "two")
+    done = launch("torch.distributed.run", "--standalone", "--nproc_per_node", 2, "-m", "tests.training_runs", "distributed", "tokens", tmp_path / "two")
     assert newest_checkpoint(tmp_path / "two") is not None, done.stderr
     train(**training_runs.make("tokens"), folder=tmp_path / "one")
     assert_same_runs(tmp_path / "one", tmp_path / "two", ignore={"accumulation", "processes"})

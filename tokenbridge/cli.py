@@ -324,11 +324,13 @@ def _training_images(options, size: int):
 
 
 def _save(model, options, started: float, result) -> None:
-    "Weights in 16 bits, and where they come from."
+    "Weights in 16 bits, and where they come from; of several processes the first one writes."
     import torch
     from tokenbridge.files import write_json
+    if os.environ.get("RANK", "0") != "0":
+        return
     model.save_pretrained(options.out, torch.bfloat16)
-    record = _record(options.on, started, steps=result.steps, history=result.history)
+    record = _record(options.on, started, steps=result.steps, history=result.history, processes=int(os.environ.get("WORLD_SIZE", 1)))
     write_json(options.out / "record.json", record)
     last = ", ".join(f"{name} {value:.4g}" for name, value in result.history[-1].items() if name not in ("step", "lr"))
     print(f"{result.steps} steps ({last}); saved in {options.out}")
@@ -399,10 +401,10 @@ def train(
 def _held_out(tokenizer, options: Train):
     "A function for the training loop: cost of 2,000 test images' tokens under the averaged weights."
     from tokenbridge.data import load_images
-    from tokenbridge.demo import encode
+    from tokenbridge.demo import tokenize_images
     from tokenbridge.evaluation import nll
     test = load_images("test", options.data, limit=2000)
-    indices = tokenizer.quantizer.quantize(encode(tokenizer.vae, test.images))   # a tokenizer on the CPU
+    indices = tokenize_images(tokenizer, test.images)
     return lambda model, step: {"test_nll": nll(model, indices, test.labels, seed=0)}
 
 # %% ../nbs/17_cli.ipynb #023c76fc

@@ -591,7 +591,7 @@ def _same_so_far(name: str, step: int, old: dict, config: TrainConfig) -> bool:
     "Are `steps` and `cooldown` free still, because no learning rate up to here depended on them?"
     if name not in ("steps", "cooldown") or config.schedule != old.get("schedule"):
         return False
-    before = replace(config, steps=old["steps"], cooldown=old["cooldown"])
+    before = replace(config, **{key: old[key] for key in ("steps", "cooldown") if key in old})
     return step <= min(level_steps(before), level_steps(config))
 
 
