@@ -353,7 +353,7 @@ def collect_sweep(
 def sampling_experiment(
     name: str,                                  # the record becomes data/results/NAME.json
     model: str | Path = "cifar-tiny",           # a shipped name, or a folder
-    settings: tuple[tuple[float, float], ...] = ((1, 0.95), (2, 0.95), (3, 0.95), (5, 0.95), (8, 0.95), (5, 0.9), (5, 1.0)),
+    settings: tuple[tuple[float, float], ...] = ((1, 1.0), (3, 1.0), (5, 1.0), (8, 1.0), (12, 1.0), (5, 0.95), (8, 0.95), (8, 1.05), (12, 1.05)),
     per_class: int = 50,                        # samples a class for each pair of guidance and temperature
     root: str | Path | None = None,             # folder of CIFAR-10
     seed: int = 1,                              # of the samples
