@@ -574,6 +574,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'tokenbridge.training._restore': ('training.html#_restore', 'tokenbridge/training.py'),
                                       'tokenbridge.training._same_so_far': ('training.html#_same_so_far', 'tokenbridge/training.py'),
                                       'tokenbridge.training._save': ('training.html#_save', 'tokenbridge/training.py'),
+                                      'tokenbridge.training._shared_out': ('training.html#_shared_out', 'tokenbridge/training.py'),
                                       'tokenbridge.training._step_of': ('training.html#_step_of', 'tokenbridge/training.py'),
                                       'tokenbridge.training._update': ('training.html#_update', 'tokenbridge/training.py'),
                                       'tokenbridge.training._write_parts': ('training.html#_write_parts', 'tokenbridge/training.py'),

@@ -212,10 +212,21 @@ def _orthogonal_steps(params: list[Tensor], directions: list[Tensor], parts: Map
         for i, piece in enumerate(pieces):
             shapes.setdefault(tuple(piece.shape), []).append((out[-1], i, piece))
     for (rows, columns), entries in shapes.items():
-        batch = orthogonalize(torch.stack([piece for *_, piece in entries]))
+        batch = _shared_out(torch.stack([piece for *_, piece in entries]))
         for (slots, i, _), matrix in zip(entries, batch * math.sqrt(max(1.0, rows / columns))):
             slots[i] = matrix
     return [torch.cat(slots) if len(slots) > 1 else slots[0] for slots in out]
+
+
+def _shared_out(matrices: Tensor) -> Tensor:
+    "Orthogonalize a batch; of several processes, which all hold the same one, each does its share and they exchange the results."
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return orthogonalize(matrices)
+    share = slice(torch.distributed.get_rank(), None, torch.distributed.get_world_size())
+    out = torch.zeros_like(matrices)
+    out[share] = orthogonalize(matrices[share])
+    torch.distributed.all_reduce(out)   # a sum of which all terms but one are zero
+    return out
 
 # %% ../nbs/08_training.ipynb #2a95b3b5
 class Muon(torch.optim.Optimizer):
