@@ -326,11 +326,13 @@ def _training_images(options, size: int):
 def _save(model, options, started: float, result) -> None:
     "Weights in 16 bits, and where they come from; of several processes the first one writes."
     import torch
+    from accelerate import PartialState
     from tokenbridge.files import write_json
-    if os.environ.get("RANK", "0") != "0":
+    processes = PartialState()   # as the training loop left it
+    if not processes.is_main_process:
         return
     model.save_pretrained(options.out, torch.bfloat16)
-    record = _record(options.on, started, steps=result.steps, history=result.history, processes=int(os.environ.get("WORLD_SIZE", 1)))
+    record = _record(options.on, started, steps=result.steps, history=result.history, processes=processes.num_processes)
     write_json(options.out / "record.json", record)
     last = ", ".join(f"{name} {value:.4g}" for name, value in result.history[-1].items() if name not in ("step", "lr"))
     print(f"{result.steps} steps ({last}); saved in {options.out}")
