@@ -66,6 +66,7 @@ class Train:
     steps: int | None = None  # optimizer steps; None: as the recipe says
     batch_size: int | None = None  # images a step; None: as the recipe says
     eval_every: int = 0  # steps between two looks at held-out tokens; 0: none
+    finetune: bool = False  # start from the generator that --tokenizer holds, not from random weights
     resume: bool = False  # go on from the newest checkpoint in --out
     on: On = Machine()
 
@@ -389,13 +390,14 @@ def train(
     from tokenbridge.model import preset
     started, shape = time.time(), preset(options.preset).ar
     schedule, device = _schedule(_recipe(options.preset).ar, options), choose_device(options.on.device)
-    tokenizer = _model(options.tokenizer, Machine("cpu"))
+    tokenizer = _model(options.tokenizer, Machine("cpu"), generator=options.finetune)
     out, images = _folder(options.out), _training_images(options, tokenizer.vae.config.image_size)
     d, (h, w) = tokenizer.quantizer.dims, tokenizer.vae.grid
     shape = replace(shape, backbone=replace(shape.backbone, tokens=h * w, dims=d, classes=len(images.classes)),
                     head=replace(shape.head, dims=d, levels=tokenizer.quantizer.num_levels))
     evaluate = _held_out(tokenizer, options) if options.eval_every else None
-    model, result = demo.train_generator(tokenizer, images, shape, schedule, out, options.resume, device, evaluate=evaluate)
+    model, result = demo.train_generator(tokenizer, images, shape, schedule, out, options.resume, device,
+                                         evaluate=evaluate, start=tokenizer.ar if options.finetune else None)
     model.name = options.preset
     _save(model, options, started, result)
 

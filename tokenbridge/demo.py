@@ -20,7 +20,7 @@ from .checks import check_int, check_number
 from .classifier import load_classifier
 from .data import ImageSet, load_images, random_flip, to_float
 from .evaluation import evaluate_generator, evaluate_samples, evaluate_tokenizer
-from .files import pretrained_folder, read_json, results_folder, run_record, save_record, write_json
+from .files import load_into, pretrained_folder, read_json, results_folder, run_record, save_record, write_json
 from .model import ARConfig, ARModel, preset
 from .pipeline import TokenBridge, round_weights_
 from .quantizer import Quantizer, spectral_order
@@ -152,8 +152,9 @@ def train_generator(
     progress: bool = True,                 # show a bar
     evaluate=None,                         # (model with averaged weights, step) -> {name: scalar}
     indices: Tensor | None = None,         # (N, 2, n, d) of `tokenize_set`; None: computed here
+    start: ARModel | None = None,          # its weights are where training begins; None: random ones
 ) -> tuple[TokenBridge, TrainResult]:      # with the averaged generator in values that 16 bits can store; and the history
-    "Tokenize once, then train the generator on indices."
+    "Tokenize once, then train the generator on indices. Raises ValueError for the first tensor of `start` that does not fit."
     indices = tokenize_set(bridge, data.images) if indices is None else indices
     h, w = bridge.vae.grid
     latents = bridge.quantizer.dequantize(indices[:5000, 0].long())
@@ -161,6 +162,8 @@ def train_generator(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(schedule.seed)
         model = ARModel(config, bridge.quantizer.levels, order)
+    if start is not None:
+        load_into(model, start.state_dict(), "start")
 
     def make_batch(ids, generator):
         side = torch.randint(0, 2, (len(ids),), generator=generator)
