@@ -59,3 +59,18 @@ def test_demo_says_what_it_did(demo):
     _, out, err = demo
     assert "SYNTHETIC" in err.upper() and "runs/demo" in out and "metrics.json" in out
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_generator_starts_from_given_weights(tiny_folder, given):
+    from tokenbridge.data import synthetic_images
+    from tokenbridge.demo import train_generator
+    from tokenbridge.pipeline import TokenBridge
+    from tokenbridge.training import TrainConfig
+    bridge, still = TokenBridge.from_pretrained(tiny_folder), TrainConfig(steps=1, batch_size=2, lr=1e-12, warmup=0)
+    labels = synthetic_images(4)
+    labels.labels.remainder_(3)
+    trained, _ = train_generator(bridge, labels, bridge.ar.config, still, start=bridge.ar if given else None, device="cpu", progress=False)
+    before, after = dict(bridge.ar.named_parameters()), dict(trained.ar.named_parameters())
+    near = [name for name in before if (before[name] - after[name]).abs().max() < 2e-2]   # weights are rounded to 16 bits
+    assert (len(near) == len(before)) == given, near

@@ -99,6 +99,7 @@ ROWS = {
         (lambda: call(f"train --out {EMPTY}/t --tokenizer {TOKENIZER} --preset cifar-huge"), ValueError, "preset: expected one of 'cifar-tiny'"),
         (lambda: call(f"train --out {EMPTY}/t --tokenizer {TOKENIZER} --steps 0"), ValueError, "steps: expected an integer of at least 1, got 0"),
         (lambda: call(f"train --out {EMPTY}/t --tokenizer {FOREIGN}"), ValueError, "expected format"),
+        (lambda: call(f"train --out {EMPTY}/t --tokenizer {TOKENIZER} --finetune"), ValueError, "is a tokenizer without a generator"),
         (lambda: call(f"train --tokenizer {TOKENIZER} --out {A_FILE}"), OSError, "out: cannot make the folder"),
         (lambda: call(f"train --tokenizer {TOKENIZER} --out {EMPTY}/a --data {EMPTY}"), FileNotFoundError, "empty"),
         (lambda: call(f"train --out {EMPTY}/t --tokenizer {TOKENIZER} --num 0"), ValueError, "num: expected an integer of at least 2, got 0"),

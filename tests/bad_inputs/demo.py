@@ -4,13 +4,16 @@ from pathlib import Path
 
 import torch
 
+from tests.tools.tiny import save_tiny, tiny_config
 from tokenbridge import demo
 from tokenbridge.data import synthetic_images
 from tokenbridge.model import preset
+from tokenbridge.pipeline import TokenBridge
 from tokenbridge.training import TrainConfig
 
 FILE = Path(tempfile.mkdtemp()) / "file"
 FILE.write_text("a file, not a folder")
+TINY = TokenBridge.from_pretrained(save_tiny(FILE.with_name("tiny")))
 DATA = synthetic_images(4)
 SCHEDULE = TrainConfig(steps=1, batch_size=2)
 
@@ -30,7 +33,10 @@ ROWS = {
     "tokenize_images": "internal: `encode` and Quantizer.quantize, both checked",
     "tokenize_set": "internal: `tokenize_images` twice",
     "decode_indices": "internal: TokenBridge.detokenize, checked",
-    "train_generator": "internal: ARModel, ARConfig and TrainConfig check what they are given",
+    "train_generator": [   # the rest is checked by ARModel, ARConfig and TrainConfig
+        (lambda: demo.train_generator(TINY, DATA, tiny_config(tokens=16, class_tokens=3), SCHEDULE, start=TINY.ar), ValueError,
+         "start: backbone."),
+    ],
     "balanced_labels": [(lambda: demo.balanced_labels(0, 1), ValueError, "classes: expected an integer of at least 1, got 0")],
     "measure": "internal: its parts (evaluation, generation) check what they are given",
     "write_pictures": "internal: called by run_demo",
