@@ -204,7 +204,7 @@ class Backbone(nn.Module):
         return self._labels(labels, check_tensor("latents", latents, "b n d", "float", n=self.config.tokens, d=self.config.dims)["b"])
 
     def _embed(self, labels: Tensor, latents: Tensor, positions: Tensor) -> Tensor:
-        "(b,), (b, m, d), (b or 1, m, D) -> (b, class_tokens + m, D): class tokens and tokens, position added, normed."
+        "(b,), (b, m, d), (b or 1, m, D) -> (b, class_tokens + m, D): class tokens and tokens, position vectors added, normed."
         num = self.config.class_tokens
         front = repeat(self.class_embed(labels), "b e -> b num e", num=num) + self.encoder_positions[:num]
         return self.latent_norm(torch.cat([front, self.latent_proj(latents) + positions], dim=1))
@@ -376,7 +376,7 @@ class CausalBackbone(Backbone):
     def predict(
         self,
         state: BackboneState,  # what `start` gave; changed
-        latents: Tensor,       # (b, n, d); this position and later ones may hold anything
+        latents: Tensor,       # (b, n, d); this position and later ones may hold any finite number
         mask: Tensor | None,   # ignored
         positions: Tensor,     # (b, 1), the same for all images, not before that of an earlier call
     ) -> Tensor:               # (b, 1, e)

@@ -33,13 +33,13 @@ class Recipe:
     "How a preset is trained and sampled: everything that is not a shape."
     vae: TrainConfig                    # of the VAE
     ar: TrainConfig                     # of the generator
-    kl_weight: float = 1e-5             # price of a nat of an image's latents
-    perceptual_weight: float = 0.03     # price of the perceptual distance
+    kl_weight: float = 1e-5             # weight of the KL term (nats an image)
+    perceptual_weight: float = 0.03     # weight of the perceptual distance
     cfg_scale: float = 3.0              # guidance of the samples
     temperature: float = 1.0           # of the samples
-    per_class: int = 100                # samples a class for the figures
+    per_class: int = 100                # samples a class to measure
     train_images: int | None = None     # training images that are tokenized for the generator; None: all
-    test_images: int = 10000            # test images that the figures are measured on
+    test_images: int = 10000            # test images to measure on
 
     def __post_init__(self):
         for name in ("kl_weight", "perceptual_weight", "cfg_scale", "temperature"):
@@ -54,8 +54,8 @@ RECIPES = {
         ar=TrainConfig(steps=18000, batch_size=64, optimizer="muon", lr=2e-3, muon_lr=1.5e-2, schedule="trapezoid", save_every=100)),
     "demo": Recipe(
         vae=TrainConfig(steps=220, batch_size=64, lr=1e-3, warmup=50, weight_decay=0.0, channels_last=True),
-        ar=TrainConfig(steps=500, batch_size=32, optimizer="muon", lr=2e-3, muon_lr=1.5e-2), per_class=20,
-        test_images=1000, train_images=8000),
+        ar=TrainConfig(steps=500, batch_size=32, optimizer="muon", lr=2e-3, muon_lr=1.5e-2), cfg_scale=5.0,
+        per_class=20, test_images=1000, train_images=8000),
     "fast": Recipe(
         vae=TrainConfig(steps=6, batch_size=16, lr=1e-3, warmup=2, weight_decay=0.0, channels_last=True, log_every=2),
         ar=TrainConfig(steps=6, batch_size=8, optimizer="muon", warmup=2, log_every=2), per_class=2,
@@ -196,7 +196,7 @@ def measure(
     progress: bool = False,              # show a bar while sampling
     train_indices: Tensor | None = None, # (M, n, d) tokens of training images; None: computed from `training`
 ) -> tuple[dict, Tensor | None]:         # metrics, and the samples (classes * per_class, 3, H, W)
-    "Every figure of the contract: tokenizer, generator, samples."
+    "Figures of tokenizer, generator and samples (lesson 11 explains each)."
     judge, test = judge or load_classifier("judge"), test.take(recipe.test_images)
     metrics = {"tokenizer": evaluate_tokenizer(bridge.vae, bridge.quantizer, test.images, judge, test.labels)}
     if bridge.ar is None:
@@ -356,7 +356,8 @@ def collect_sweep(
 def sampling_experiment(
     name: str,                                  # the record becomes data/results/NAME.json
     model: str | Path = "cifar-tiny",           # a shipped name, or a folder
-    settings: tuple[tuple[float, float], ...] = ((1, 1.0), (3, 1.0), (5, 1.0), (8, 1.0), (12, 1.0), (5, 0.95), (8, 0.95), (8, 1.05), (12, 1.05)),
+    settings: tuple[tuple[float, float], ...] = (   # guidance and temperature
+        *((scale, 1.0) for scale in (1, 3, 4, 5, 6, 8)), (5, 0.95), (6, 0.95), (5, 1.05)),
     per_class: int = 50,                        # samples a class for each pair of guidance and temperature
     root: str | Path | None = None,             # folder of CIFAR-10
     seed: int = 1,                              # of the samples
@@ -372,7 +373,8 @@ def sampling_experiment(
                                   generator=torch.Generator().manual_seed(seed))
         report = evaluate_samples(samples, labels, judge, reference, test.labels)
         runs.append({"cfg_scale": cfg_scale, "temperature": temperature} | {key: report[key] for key in ("agreement_ratio", "variance_ratio")})
-    record = run_record(f"sampling_experiment({name!r}, per_class={per_class}, seed={seed})", seed, started, per_class=per_class, runs=runs)
+    command = f"sampling_experiment({name!r}, {str(model)!r}, {settings!r}, per_class={per_class}, seed={seed})"
+    record = run_record(command, seed, started, per_class=per_class, runs=runs)
     if save:
         save_record(name, record)
     return record

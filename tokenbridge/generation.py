@@ -62,7 +62,7 @@ class Plan:
     order: Tensor                # (b, n) positions as they are generated; known positions come last
     counts: Tensor               # (b, s) how many at each step
     noise: Tensor                # (b, n, d) uniform in [0, 1): a token keeps its draw, whenever its turn comes
-    by_confidence: bool = False  # True: the model picks the surest positions, `order` is only where it looks
+    by_confidence: bool = False  # True: the model picks the surest positions, `order` only lists the candidates
 
     def __post_init__(self):
         b, n = check_tensor("order", self.order, "b n", "int").values()
@@ -86,7 +86,7 @@ def draw_plan(
     model: ARModel,
     hidden: Tensor,                            # (b, n) bool: True where a token has to be generated
     steps: int | None = None,                  # 1 to n; None: n
-    order: str | Tensor | None = None,         # one of ORDERS, (b, n) positions as they are generated, or None: the backbone's own
+    order: str | Tensor | None = None,         # one of ORDERS, (b, n) positions as they are generated, or None: the backbone's own (masked: random)
     generator: torch.Generator | None = None,  # of any device; None: a new seed
 ) -> Plan:
     "Draw the noise and write down who comes when."
@@ -119,7 +119,7 @@ def guide(
 # %% ../nbs/09_generation.ipynb #aca618b8
 def guidance_weights(
     cfg_scale: float,   # strength at the end; 1: no guidance
-    cfg_schedule: str,  # 'linear': grows with the number of known tokens; 'constant'
+    cfg_schedule: str,  # 'linear': grows with the tokens known after this step; 'constant'
     left: Tensor,       # (b,) tokens still hidden after this step
     num_tokens: int,    # n
 ) -> Tensor:            # (b,) floats
@@ -291,9 +291,9 @@ def generate_indices(
     temperature: float = 1.0,              # 0: always the most probable level
     top_k: int | None = None,              # 1 to k
     top_p: float | None = None,            # in (0, 1]
-    order: str | Tensor | None = None,     # 'random', 'raster', 'confidence', (b, n) positions as generated, or None: the backbone's own
+    order: str | Tensor | None = None,     # 'random', 'raster', 'confidence', (b, n) positions as generated, or None: the backbone's own (masked: random)
     known: tuple[Tensor, Tensor] | None = None,  # (indices (b, n, d), mask (b, n) True = known): tokens to keep
-    chunk_size: int | None = None,         # images at a time; bounds memory, changes nothing else
+    chunk_size: int | None = None,         # images at a time; bounds memory, changes no random number
     generator: torch.Generator | None = None,    # of any device; None: a new seed
     progress: Callable[[int, int], None] | bool | None = None,  # called with (step, steps); True: a progress bar
 ) -> Tensor:                               # (b, n, d) int64
