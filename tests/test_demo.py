@@ -68,9 +68,9 @@ def test_the_generator_starts_from_given_weights(tiny_folder, given):
     from tokenbridge.pipeline import TokenBridge
     from tokenbridge.training import TrainConfig
     bridge, still = TokenBridge.from_pretrained(tiny_folder), TrainConfig(steps=1, batch_size=2, lr=1e-12, warmup=0)
-    labels = synthetic_images(4)
-    labels.labels.remainder_(3)
-    trained, _ = train_generator(bridge, labels, bridge.ar.config, still, start=bridge.ar if given else None, device="cpu", progress=False)
+    data = synthetic_images(4)
+    data.labels.remainder_(3)   # the tiny model knows three classes
+    trained, _ = train_generator(bridge, data, bridge.ar.config, still, start=bridge.ar if given else None, device="cpu", progress=False)
     before, after = dict(bridge.ar.named_parameters()), dict(trained.ar.named_parameters())
     near = [name for name in before if (before[name] - after[name]).abs().max() < 2e-2]   # weights are rounded to 16 bits
     assert (len(near) == len(before)) == given, near
