@@ -173,6 +173,10 @@ def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, witho
     assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3") == 1
     assert "--resume" in capsys.readouterr().err, "a second run must not write over the first"
     assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3 --resume") == 0
+    for cooldown, rate in ((0, 2e-3), (1, 1e-3)):   # of the last of four steps, two of which warm up
+        assert command(f"train --tokenizer v --out c{cooldown} --num 48 --steps 4 --batch-size 4 --device cpu --cooldown {cooldown}") == 0
+        history = json.loads((tmp_path / f"c{cooldown}" / "record.json").read_text())["results"]["history"]
+        assert history[-1]["lr"] == pytest.approx(rate)
 
 
 def test_two_processes_train_one_model(tmp_path, monkeypatch, without_settings):

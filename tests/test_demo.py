@@ -74,3 +74,19 @@ def test_the_generator_starts_from_given_weights(tiny_folder, given):
     before, after = dict(bridge.ar.named_parameters()), dict(trained.ar.named_parameters())
     near = [name for name in before if (before[name] - after[name]).abs().max() < 2e-2]   # weights are rounded to 16 bits
     assert (len(near) == len(before)) == given, near
+
+
+def test_given_weights_that_do_not_fit_cost_no_tokenizing(tiny_folder, monkeypatch):
+    from dataclasses import replace
+    from tokenbridge import demo
+    from tokenbridge.data import synthetic_images
+    from tokenbridge.model import ARModel
+    from tokenbridge.pipeline import TokenBridge
+    from tokenbridge.training import TrainConfig
+    bridge, tokenized = TokenBridge.from_pretrained(tiny_folder), []
+    monkeypatch.setattr(demo, "tokenize_set", lambda *_: tokenized.append(True))
+    config = bridge.ar.config
+    other = ARModel(replace(config, backbone=replace(config.backbone, classes=config.backbone.classes + 1)), bridge.quantizer.levels)
+    with pytest.raises(ValueError, match="^start: .*expected shape"):
+        demo.train_generator(bridge, synthetic_images(4), config, TrainConfig(steps=1), start=other, device="cpu", progress=False)
+    assert not tokenized

@@ -66,6 +66,7 @@ class Train:
     steps: int | None = None  # optimizer steps; None: as the recipe says
     batch_size: int | None = None  # images a step; None: as the recipe says
     eval_every: int = 0  # steps between two looks at held-out tokens; 0: none
+    cooldown: float | None = None  # share of the steps over which the learning rate falls to zero; None: as the recipe says
     finetune: bool = False  # start from the generator that --tokenizer holds, not from random weights
     resume: bool = False  # go on from the newest checkpoint in --out
     on: On = Machine()
@@ -301,7 +302,8 @@ def reconstruct(
 # %% ../nbs/17_cli.ipynb #596639f9
 def _schedule(config, options):
     "The recipe's training with what the options change."
-    changes = _chosen({"steps": options.steps, "batch_size": options.batch_size, "eval_every": getattr(options, "eval_every", None)})
+    changes = _chosen({"steps": options.steps, "batch_size": options.batch_size, "eval_every": getattr(options, "eval_every", None),
+                       "cooldown": getattr(options, "cooldown", None)})
     changes |= {"precision": options.on.precision, "seed": options.on.seed}
     if options.steps:
         changes["warmup"] = min(config.warmup, options.steps // 2)

@@ -155,15 +155,14 @@ def train_generator(
     start: ARModel | None = None,          # its weights are where training begins; None: random ones
 ) -> tuple[TokenBridge, TrainResult]:      # with the averaged generator in values that 16 bits can store; and the history
     "Tokenize once, then train the generator on indices. Raises ValueError for the first tensor of `start` that does not fit."
-    indices = tokenize_set(bridge, data.images) if indices is None else indices
-    h, w = bridge.vae.grid
-    latents = bridge.quantizer.dequantize(indices[:5000, 0].long())
-    order = spectral_order(rearrange(latents, "b (h w) d -> b d h w", h=h))
+    levels = bridge.quantizer.levels
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(schedule.seed)
-        model = ARModel(config, bridge.quantizer.levels, order)
-    if start is not None:
-        load_into(model, start.state_dict(), "start")
+        if start is not None:   # before the minutes of tokenizing: a model that does not fit should cost nothing
+            start = load_into(ARModel(config, levels), start.state_dict(), "start")
+        indices = tokenize_set(bridge, data.images) if indices is None else indices
+        latents = rearrange(bridge.quantizer.dequantize(indices[:5000, 0].long()), "b (h w) d -> b d h w", h=bridge.vae.grid[0])
+        model = ARModel(config, levels, spectral_order(latents)) if start is None else start
 
     def make_batch(ids, generator):
         side = torch.randint(0, 2, (len(ids),), generator=generator)
@@ -171,7 +170,7 @@ def train_generator(
 
     loss_fn = lambda module, batch, generator: module.loss(*batch, generator)
     result = train(model, loss_fn, make_batch, len(data), schedule, folder, resume, evaluate, device=device, progress=progress)
-    model = ARModel(config, bridge.quantizer.levels, order)
+    model = ARModel(config, levels)
     model.load_state_dict(result.ema)
     return TokenBridge(bridge.vae, bridge.quantizer, round_weights_(model)).eval(), result
 
@@ -358,13 +357,13 @@ def sampling_experiment(
     model: str | Path = "cifar-tiny",           # a shipped name, or a folder
     settings: tuple[tuple[float, float], ...] = (   # guidance and temperature
         *((scale, 1.0) for scale in (1, 3, 4, 5, 6, 8)), (5, 0.95), (6, 0.95), (5, 1.05)),
-    per_class: int = 50,                        # samples a class for each pair of guidance and temperature
+    per_class: int = 100,                       # samples a class for each pair of guidance and temperature
     root: str | Path | None = None,             # folder of CIFAR-10
     seed: int = 1,                              # of the samples
     save: bool = True,                          # write the record
 ) -> dict:                                      # the record
     "Judge samples of several settings: agreement and variance, relative to quantized test images."
-    started, bridge, test = time.time(), TokenBridge.from_pretrained(model), load_images("test", root, limit=2000)
+    started, bridge, test = time.time(), TokenBridge.from_pretrained(model), load_images("test", root)
     labels, judge = balanced_labels(len(test.classes), per_class), load_classifier("judge")
     reference = decode_indices(bridge, tokenize_images(bridge, test.images))
     runs = []

@@ -98,6 +98,7 @@ ROWS = {
         (lambda: call("train --tokenizer cifar-giant"), FileNotFoundError, "no shipped weights 'cifar-giant'"),
         (lambda: call(f"train --out {EMPTY}/t --tokenizer {TOKENIZER} --preset cifar-huge"), ValueError, "preset: expected one of 'cifar-tiny'"),
         (lambda: call(f"train --out {EMPTY}/t --tokenizer {TOKENIZER} --steps 0"), ValueError, "steps: expected an integer of at least 1, got 0"),
+        (lambda: call(f"train --out {EMPTY}/t --tokenizer {TOKENIZER} --cooldown 2"), ValueError, "cooldown: expected a number in [0.0, 1.0], got 2.0"),
         (lambda: call(f"train --out {EMPTY}/t --tokenizer {FOREIGN}"), ValueError, "expected format"),
         (lambda: call(f"train --out {EMPTY}/t --tokenizer {TOKENIZER} --finetune"), ValueError, "is a tokenizer without a generator"),
         (lambda: call(f"train --tokenizer {TOKENIZER} --out {A_FILE}"), OSError, "out: cannot make the folder"),
