@@ -23,8 +23,8 @@ from tyro.conf import Positional
 @dataclass(frozen=True)
 class Machine:
     "Where and how to compute."
-    device: str = "auto"  # cpu, cuda, cuda:1, mps; auto: the GPU if there is one
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of matrix products; auto: bf16 where the hardware computes in it
+    device: str = "auto"  # cpu, cuda, cuda:1, mps; auto: cuda if there is one, else cpu
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # number format of matrix products; auto: bf16 where the hardware computes in it
     seed: int = 0  # the same seed gives the same result
 
 
@@ -44,48 +44,48 @@ class TrainVAE:
     "Train a VAE and fit its levels: the folder becomes a tokenizer."
     out: Path = Path("runs/vae")  # folder for the tokenizer and its checkpoints
     preset: str = "cifar-tiny"  # sizes: cifar-tiny, cifar, imagenet-b, imagenet-l, imagenet-h
-    data: Path | None = None  # folder of CIFAR-10; None: as in demo
+    data: Path | None = None  # folder of CIFAR-10; None: TOKENBRIDGE_DATA, data/cifar10, a download, or synthetic images
     num: int | None = None  # training images; None: all
     steps: int | None = None  # optimizer steps; None: as the recipe says
-    batch_size: int | None = None  # images a step; None: as the recipe says
-    kl_weight: float | None = None  # price of a nat of an image's latents; None: as the recipe says
-    perceptual_weight: float | None = None  # price of the perceptual distance, 0: none; None: as the recipe says
-    levels: int | None = None  # levels a dimension; None: as the preset says
-    resume: bool = False  # go on from the newest checkpoint in --out
+    batch_size: int | None = None  # images per step; None: as the recipe says
+    kl_weight: float | None = None  # weight of the KL divergence (nats per image) in the loss; None: as the recipe says
+    perceptual_weight: float | None = None  # weight of the perceptual distance in the loss, 0: none; None: as the recipe says
+    levels: int | None = None  # levels per dimension; None: as the preset says
+    resume: bool = False  # go on from the newest checkpoint in --out; the other options as before
     on: On = Machine()
 
 # %% ../nbs/17_cli.ipynb #148e1b4c
 @dataclass(frozen=True)
 class Train:
     "Train a generator on the tokens of a tokenizer: the folder becomes a whole model."
-    tokenizer: str = "cifar-tiny"  # a folder from train-vae, or the name of a shipped model
+    tokenizer: str = "cifar-tiny"  # a folder from train-vae (./vae), or the name of a shipped model
     out: Path = Path("runs/generator")  # folder for the model and its checkpoints
     preset: str = "cifar-tiny"  # widths and depths: cifar-tiny, cifar, imagenet-b, imagenet-l, imagenet-h
-    data: Path | None = None  # folder of CIFAR-10; None: as in demo
+    data: Path | None = None  # folder of CIFAR-10; None: TOKENBRIDGE_DATA, data/cifar10, a download, or synthetic images
     num: int | None = None  # training images; None: all
     steps: int | None = None  # optimizer steps; None: as the recipe says
-    batch_size: int | None = None  # images a step; None: as the recipe says
+    batch_size: int | None = None  # images per step; None: as the recipe says
     eval_every: int = 0  # steps between two looks at held-out tokens; 0: none
     cooldown: float | None = None  # share of the steps over which the learning rate falls to zero; None: as the recipe says
     finetune: bool = False  # start from the generator that --tokenizer holds, not from random weights
-    resume: bool = False  # go on from the newest checkpoint in --out
+    resume: bool = False  # go on from the newest checkpoint in --out; the other options as before
     on: On = Machine()
 
 # %% ../nbs/17_cli.ipynb #2e14661f
 @dataclass(frozen=True)
 class Generate:
     "Generate images of the classes you ask for: one file an image, and all of them in grid.png."
-    model: str = "cifar-tiny"  # name of a shipped model, or a folder
+    model: str = "cifar-tiny"  # name of a shipped model, or a folder (./model: never taken for a shipped name)
     labels: str = "all"  # classes by name or number, separated by commas; all: each class
-    num: int = 4  # images a class
-    out: Path = Path("runs/generated")  # folder for the pictures
+    num: int = 4  # images per class
+    out: Path = Path("runs/generated")  # folder for the pictures; files of the same names are replaced
     steps: int | None = None  # 1 to the number of tokens; None: one token a step
     cfg_scale: float | None = None  # guidance: 1 = none, more = clearer classes, less variety; None: as the recipe says
-    cfg_schedule: Literal["linear", "constant"] = "linear"  # does guidance grow while tokens are revealed?
+    cfg_schedule: Literal["linear", "constant"] = "linear"  # linear: guidance grows while tokens are revealed
     temperature: float | None = None  # below 1: safer choices; 0: the most probable level; None: as the recipe says
     top_k: int | None = None  # choose among the k most probable levels; None: all
     top_p: float | None = None  # choose among the most probable levels with this total probability; None: all
-    order: Literal["auto", "random", "raster", "confidence"] = "auto"  # of the tokens; auto: the backbone's own
+    order: Literal["auto", "random", "raster", "confidence"] = "auto"  # in which tokens are revealed; auto: the backbone's own
     chunk_size: int = 100  # images at a time: bounds memory, changes nothing else
     on: On = Machine(precision="fp32")
 
@@ -93,8 +93,8 @@ class Generate:
 @dataclass(frozen=True)
 class Reconstruct:
     "Show images beside what the VAE and the quantizer make of them: real, continuous, quantized."
-    images: tuple[Path, ...] = ()  # image files or folders of them; none: test images
-    model: str = "cifar-tiny"  # name of a shipped model, or a folder
+    images: tuple[Path, ...] = ()  # image files or folders of them, brought to the model's size; none: test images
+    model: str = "cifar-tiny"  # name of a shipped model, or a folder (./model: never taken for a shipped name)
     num: int = 8  # images at most
     data: Path | None = None  # folder of CIFAR-10; None: TOKENBRIDGE_DATA, data/cifar10, or synthetic images
     out: Path = Path("runs/reconstructions.png")  # the picture
@@ -104,10 +104,10 @@ class Reconstruct:
 @dataclass(frozen=True)
 class Evaluate:
     "Measure a model as the project's figures are measured, and write metrics.json."
-    model: str = "cifar-tiny"  # name of a shipped model, or a folder
-    data: Path | None = None  # folder of CIFAR-10; None: as in demo
+    model: str = "cifar-tiny"  # name of a shipped model, or a folder (./model: never taken for a shipped name)
+    data: Path | None = None  # folder of CIFAR-10; None: TOKENBRIDGE_DATA, data/cifar10, a download, or synthetic images
     num: int | None = None  # test images, and ten times as many training images for the histograms; None: all
-    samples: int = 100  # generated images a class, at least 2
+    samples: int = 100  # generated images per class, at least 2
     cfg_scale: float | None = None  # guidance of the samples; None: as the recipe says
     temperature: float | None = None  # of the samples; None: as the recipe says
     out: Path = Path("runs/metrics.json")  # the file
@@ -116,7 +116,7 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Benchmark:
-    "Time each hot path beside its naive version and its floor (sizes are printed)."
+    "Time the hot paths of the package beside the obvious way to write them and beside a lower bound (sizes are printed)."
     preset: str = "cifar-tiny"  # sizes: cifar-tiny, cifar, imagenet-b, imagenet-l, imagenet-h
     batch_size: int = 64  # images a batch
     rounds: int = 5  # interleaved rounds, of which the median counts
@@ -195,12 +195,18 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def _model(name: str, on: Machine, generator: bool = False):
-    "A saved model on the chosen device, with a generator if that is needed."
+def _model(name: str, on: Machine, generator: bool = False, option: str = "model"):
+    "A saved model on the chosen device, with a generator if that is needed; errors name the option."
     from tokenbridge.pipeline import TokenBridge
-    model = TokenBridge.from_pretrained(name, device=choose_device(on.device))
+    try:
+        model = TokenBridge.from_pretrained(name, device=choose_device(on.device))
+    except FileNotFoundError as error:
+        place, colon, reason = str(error).partition(": ")
+        if not colon or place not in ("name", "name_or_path"):
+            raise
+        raise FileNotFoundError(f"{option}: {reason}") from None
     if generator and model.ar is None:
-        raise ValueError(f"model: {name} is a tokenizer without a generator; `tokenbridge train --tokenizer {name}` trains one")
+        raise ValueError(f"{option}: {name} is a tokenizer without a generator; `tokenbridge train --tokenizer {name}` trains one")
     return model
 
 
@@ -246,16 +252,16 @@ def generate(
     wanted = parse_labels(options.labels, classes, names)
     labels = torch.tensor(wanted).repeat_interleave(options.num)
     recipe = replace(_recipe(model.name), **_chosen({"cfg_scale": options.cfg_scale, "temperature": options.temperature}))
-    out = _folder(options.out)
+    random, out = _generator(options.on), _folder(options.out)
     with _autocast(options.on):
         images = model.generate(
             labels, options.steps, recipe.cfg_scale, options.cfg_schedule, recipe.temperature, options.top_k, options.top_p,
             order=None if options.order == "auto" else options.order, chunk_size=options.chunk_size, progress=True,
-            generator=_generator(options.on)).float()
+            generator=random).float()
     for i, label in enumerate(labels.tolist()):
         name = names[label] if names else f"class-{label}"
         save_images(out / f"{i:03d}-{name}.png", images[i:i + 1], columns=1, scale=1)
-    save_images(out / "grid.png", images, columns=max(options.num, 4))
+    save_images(out / "grid.png", images, columns=options.num if options.num > 1 else 4)   # a class a row
     print(f"{len(images)} images in {out}, all of them in {out / 'grid.png'}")
 
 # %% ../nbs/17_cli.ipynb #ed319fe3
@@ -326,19 +332,21 @@ def _training_images(options, size: int):
     return images
 
 
-def _save(model, options, started: float, result) -> None:
+def _save(model, options, started: float, result, images: str) -> None:
     "Weights in 16 bits, and where they come from; of several processes the first one writes."
     import torch
     from accelerate import PartialState
-    from tokenbridge.files import write_json
+    from tokenbridge.files import read_json, write_json
     processes = PartialState()   # as the training loop left it
     if not processes.is_main_process:
         return
     model.save_pretrained(options.out, torch.bfloat16)
-    record = _record(options.on, started, steps=result.steps, history=result.history, processes=processes.num_processes)
-    write_json(options.out / "record.json", record)
+    path = options.out / "record.json"
+    if not (options.resume and path.exists() and read_json(path)["results"]["history"] == result.history):   # nothing was left to do
+        write_json(path, _record(options.on, started, steps=result.steps, history=result.history, images=images,
+                                 processes=processes.num_processes))
     last = ", ".join(f"{name} {value:.4g}" for name, value in result.history[-1].items() if name not in ("step", "lr"))
-    print(f"{result.steps} steps ({last}); saved in {options.out}")
+    print(f"{result.steps} steps on {images} ({last}); saved in {options.out}")
 
 
 def _record(on: Machine, started: float, **results) -> dict:
@@ -350,7 +358,7 @@ def _record(on: Machine, started: float, **results) -> dict:
 def demo(
     options: Demo,
 ) -> None:
-    "Train and measure everything on this machine."
+    "Train and measure everything on this machine; with TOKENBRIDGE_FAST=1, as the tests set it, in a few steps only."
     from tokenbridge.checks import check_int, fast
     from tokenbridge.demo import run_demo
     check_int("seed", options.on.seed, 0)
@@ -380,7 +388,7 @@ def train_vae(
     vae, result = demo.train_vae(images, shape.vae, schedule, recipe.kl_weight, recipe.perceptual_weight,
                                  folder=out, resume=options.resume, device=device)
     quantizer = demo.fit_quantizer(vae, images, levels)
-    _save(TokenBridge(vae, quantizer, name=options.preset), options, started, result)
+    _save(TokenBridge(vae, quantizer, name=options.preset), options, started, result, images.source)
 
 # %% ../nbs/17_cli.ipynb #d3e50dda
 def train(
@@ -392,7 +400,7 @@ def train(
     from tokenbridge.model import preset
     started, shape = time.time(), preset(options.preset).ar
     schedule, device = _schedule(_recipe(options.preset).ar, options), choose_device(options.on.device)
-    tokenizer = _model(options.tokenizer, Machine("cpu"), generator=options.finetune)
+    tokenizer = _model(options.tokenizer, Machine("cpu"), options.finetune, "tokenizer")
     out, images = _folder(options.out), _training_images(options, tokenizer.vae.config.image_size)
     d, (h, w) = tokenizer.quantizer.dims, tokenizer.vae.grid
     shape = replace(shape, backbone=replace(shape.backbone, tokens=h * w, dims=d, classes=len(images.classes)),
@@ -401,7 +409,7 @@ def train(
     model, result = demo.train_generator(tokenizer, images, shape, schedule, out, options.resume, device,
                                          evaluate=evaluate, start=tokenizer.ar if options.finetune else None)
     model.name = options.preset
-    _save(model, options, started, result)
+    _save(model, options, started, result, images.source)
 
 # %% ../nbs/17_cli.ipynb #b085288f
 def _held_out(tokenizer, options: Train):
@@ -427,6 +435,8 @@ def evaluate(
     if options.num is not None:
         check_int("num", options.num, 1)
     started, model = time.time(), _model(options.model, options.on)
+    if options.out.is_dir():
+        raise OSError(f"out: expected a file, {options.out} is a folder")
     _folder(options.out.parent)
     test, training = (load_images(split, options.data, download=True) for split in ("test", "train"))
     training = training.take(None if options.num is None else 10 * options.num)   # for the histograms
@@ -435,9 +445,9 @@ def evaluate(
     with _autocast(options.on):
         metrics, _ = measure(model, training, test, recipe, seed=options.on.seed, progress=True)
     write_json(options.out, _record(options.on, started, images=test.source, **metrics))
-    _print_rows({f"{part} {name}": f"{value:.4g}" for part, report in metrics.items()
+    _print_rows({f"{part} {name}": f"{value:.0f}" if name == "images" else f"{value:.4g}" for part, report in metrics.items()
                  for name, value in report.items() if isinstance(value, float)})
-    print(f"all figures in {options.out}")
+    print(f"measured on {test.source}; all figures in {options.out}")
 
 # %% ../nbs/17_cli.ipynb #dd40cdb1
 def benchmark(
@@ -484,7 +494,7 @@ def _about_model(name: str, on: Machine) -> dict[str, object]:
     from tokenbridge.files import read_json
     from tokenbridge.model import count_parameters
     from tokenbridge.pipeline import find_folder
-    folder, model = find_folder(name), _model(name, on)
+    model, folder = _model(name, on), find_folder(name)
     vae, quantizer, (h, w) = model.vae.config, model.quantizer, model.vae.grid
     rows = {"model": name,
             "VAE": f"{vae.kind}, {vae.image_size} x {vae.image_size} pixels to {h} x {w} tokens of {vae.latent_dims} dimensions, "
@@ -537,7 +547,7 @@ def run(
 def main(
     arguments: list[str] | None = None,  # words of the command line; None: those of this process
 ) -> int:                                # exit code
-    "The `tokenbridge` command."
+    "The `tokenbridge` command; help and usage errors leave by SystemExit, as is the custom."
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *place: print(f"tokenbridge: warning: {one_line(message)}", file=sys.stderr)
