@@ -204,7 +204,7 @@ def check_official(
     sizes: Mapping[str, int],       # a number for every letter of the table
     where: str = "tensors",         # for messages: where they come from
 ) -> None:
-    "Raise ValueError naming the first missing, extra, misshapen or not finite tensor; buffers may be absent."
+    "Raise ValueError naming the first few missing or extra tensors, or one that is misshapen or not finite; buffers may be absent."
     _check_tensors(tensors, where)
     shapes = official_shapes(sizes)
     buffers = {name: tuple(_count(word, sizes) for word in shape.split()) for name, shape in OFFICIAL_BUFFERS}
@@ -216,8 +216,10 @@ def check_official(
         want = (shapes | buffers)[name]
         if tuple(tensor.shape) != want:
             raise ValueError(f"{where}: {name}: expected shape {want}, got {tuple(tensor.shape)}")
-        if name in shapes and not (tensor.is_floating_point() and bool(torch.isfinite(tensor).all())):
-            raise ValueError(f"{where}: {name}: expected finite floats, got {tensor.dtype} or NaN or infinite values")
+        if name in shapes and not tensor.is_floating_point():
+            raise ValueError(f"{where}: {name}: expected floats, got {tensor.dtype}")
+        if name in shapes and not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{where}: {name}: holds NaN or infinite values")
 
 # %% ../nbs/16_official_weights.ipynb #e835ff38
 _HEADS = {p.ar.backbone.width: p.ar.backbone.heads for p in PRESETS.values() if p.name.startswith("imagenet")}  # official, by width
@@ -283,7 +285,7 @@ def official_views(
         ours, index = re.fullmatch(r"([^\[]*)(?:\[(.*)\])?", ours).groups()
         part = own[ours].detach()
         if index is not None:
-            part = {":-1": part[:-1], "-1:": part[-1:]}[index] if ":" in index else part[int(index)]
+            part = {":-1": part[:-1], "-1:": part[-1:]}[index] if ":" in index else part[int(index)]   # the table's only slices, or a number
         views[name] = part.view(shape)
     return views
 
@@ -311,10 +313,10 @@ def load_official_model(
 
 # %% ../nbs/16_official_weights.ipynb #fb2bca34
 def _check_levels(tensors: Mapping[str, Tensor], levels: Tensor, value_range: float, sigma_range: float, where: str) -> None:
-    "If the file holds its level values (in deviations) and they ascend, they must be ours."
+    "If the file holds its level values, in standard deviations, they must be ours; a table that was never filled (all equal) says nothing."
     values = tensors.get("reconstruction_values")
     if values is not None and bool((values.diff() > 0).all()):
-        stored = (values.double() + sigma_range) / (2 * sigma_range) * 2 * value_range - value_range
+        stored = values.double() * (value_range / sigma_range)
         if not torch.allclose(stored, levels.double(), atol=1e-4):
             raise ValueError(f"{where}: reconstruction_values: differ from the levels of sigma_range {sigma_range}")
 
@@ -324,7 +326,10 @@ def _vote(tensors: Mapping[str, Tensor], pattern: str, example: str, where: str)
     sizes = Counter(t.shape[0] for name, t in tensors.items() if re.fullmatch(pattern, name) and t.ndim)
     if not sizes:
         raise ValueError(f"{where}: lacks {example} and all tensors of its size")
-    return sizes.most_common(1)[0][0]
+    (first, votes), *others = sizes.most_common(2)
+    if others and others[0][1] == votes:
+        raise ValueError(f"{where}: tensors like {example} disagree about a size: {first} and {others[0][0]}")
+    return first
 
 
 def _number(tensors: Mapping[str, Tensor], pattern: str) -> int:
