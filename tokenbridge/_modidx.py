@@ -459,6 +459,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'tokenbridge/pipeline.py'),
                                       'tokenbridge.pipeline._check_fingerprints': ( 'pipeline.html#_check_fingerprints',
                                                                                     'tokenbridge/pipeline.py'),
+                                      'tokenbridge.pipeline._check_levels': ('pipeline.html#_check_levels', 'tokenbridge/pipeline.py'),
                                       'tokenbridge.pipeline._check_parts': ('pipeline.html#_check_parts', 'tokenbridge/pipeline.py'),
                                       'tokenbridge.pipeline._config': ('pipeline.html#_config', 'tokenbridge/pipeline.py'),
                                       'tokenbridge.pipeline._read_config': ('pipeline.html#_read_config', 'tokenbridge/pipeline.py'),

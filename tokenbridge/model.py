@@ -54,6 +54,7 @@ class ARModel(nn.Module):
         self.config = config
         self.backbone, self.head = make_backbone(config.backbone), DimensionHead(config.head, order)
         self.register_buffer("levels", levels.detach().to(torch.float32, copy=True), persistent=False)
+        self.trained_on: dict[str, str] | None = None   # fingerprints of the tokenizer that makes its tokens (lesson 10)
 
     def loss(
         self,
@@ -77,7 +78,7 @@ class ARModel(nn.Module):
         labels: Tensor | None,  # (b,) integers in [0, classes]; None: no labels
         mask: Tensor,           # (b, n) bool, True = hidden
     ) -> Tensor:                # (b, n, d) nats, 0 where a token is visible
-        "What each index costs, given the dimensions before it and the visible tokens."
+        "What each index costs, given the dimensions before it and the visible tokens (causal: the tokens before it)."
         self._check(indices)
         logits, targets = self._predict(indices, labels, mask)
         costs = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
@@ -129,7 +130,7 @@ def _cifar_tiny() -> ModelPreset:
 
 
 def _cifar() -> ModelPreset:
-    "Sharper and several times as expensive: 64 tokens an image."
+    "A finer grid and a larger model: 64 tokens an image."
     backbone = BackboneConfig(tokens=64, dims=8, classes=10, width=256, encoder_blocks=6, decoder_blocks=6, heads=8, class_tokens=8)
     head = HeadConfig(dims=8, levels=16, context_width=256, width=128, blocks=3, heads=4)
     return ModelPreset("cifar", VAEConfig(kind="residual", image_size=32, latent_dims=8, factor=4), 16, ARConfig(backbone, head))
