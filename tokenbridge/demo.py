@@ -35,8 +35,8 @@ class Recipe:
     ar: TrainConfig                     # of the generator
     kl_weight: float = 1e-5             # weight of the KL term (nats an image)
     perceptual_weight: float = 0.03     # weight of the perceptual distance
-    cfg_scale: float = 6.0              # guidance of the samples
-    temperature: float = 0.95           # of the samples
+    cfg_scale: float = 3.0              # guidance of the samples
+    temperature: float = 1.0            # of the samples
     per_class: int = 100                # samples a class to measure
     train_images: int | None = None     # training images that are tokenized for the generator; None: all
     test_images: int = 10000            # test images to measure on
