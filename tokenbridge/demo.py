@@ -35,7 +35,7 @@ class Recipe:
     ar: TrainConfig                     # of the generator
     kl_weight: float = 1e-5             # weight of the KL term (nats an image)
     perceptual_weight: float = 0.03     # weight of the perceptual distance
-    cfg_scale: float = 3.0              # guidance of the samples
+    cfg_scale: float = 5.0              # guidance of the samples
     temperature: float = 1.0            # of the samples
     per_class: int = 100                # samples a class to measure
     train_images: int | None = None     # training images that are tokenized for the generator; None: all
@@ -54,7 +54,7 @@ RECIPES = {
         ar=TrainConfig(steps=18000, batch_size=64, optimizer="muon", lr=2e-3, muon_lr=1.5e-2, schedule="trapezoid", save_every=100)),
     "demo": Recipe(
         vae=TrainConfig(steps=220, batch_size=64, lr=1e-3, warmup=50, weight_decay=0.0, channels_last=True),
-        ar=TrainConfig(steps=500, batch_size=32, optimizer="muon", lr=2e-3, muon_lr=1.5e-2), cfg_scale=5.0,
+        ar=TrainConfig(steps=500, batch_size=32, optimizer="muon", lr=2e-3, muon_lr=1.5e-2), cfg_scale=5.0, temperature=0.95,
         per_class=20, test_images=1000, train_images=8000),
     "fast": Recipe(
         vae=TrainConfig(steps=6, batch_size=16, lr=1e-3, warmup=2, weight_decay=0.0, channels_last=True, log_every=2),
