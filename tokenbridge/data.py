@@ -173,7 +173,8 @@ def unpack(
                 _write_files(tar, Path(temporary) / "cifar-10-batches-bin")
         except (tarfile.TarError, zlib.error, EOFError) as error:
             raise OSError(f"{archive}: cannot be unpacked ({type(error).__name__}): not the official archive, or damaged") from None
-        load_cifar10(temporary, "test"), load_cifar10(temporary, "train")
+        for split in ("test", "train"):
+            load_cifar10(temporary, split)   # raises if anything is missing
         target = root / "cifar-10-batches-bin"
         shutil.rmtree(target, ignore_errors=True)
         os.replace(Path(temporary) / "cifar-10-batches-bin", target)
@@ -317,7 +318,7 @@ def load_images(
         return load_cifar10(named, split).take(limit)
     usual = Path("data/cifar10") if Path("data").is_dir() else Path("../data/cifar10")
     reason = f"no CIFAR-10 in {usual}"
-    if not usual.is_dir() and download:
+    if download and not (usual / "cifar-10-batches-bin").is_dir():
         try:
             download_cifar10(usual)
         except OSError as error:
@@ -345,13 +346,13 @@ def random_shift(
     generator: torch.Generator,    # source of randomness
 ) -> Tensor:                       # (b, c, h, w)
     "Shift each image by up to `pixels` in each direction; the edge is repeated."
-    b, h, w = (check_tensor("images", images, "b c h w")[a] for a in "bhw")
+    b, c, h, w = check_tensor("images", images, "b c h w").values()
     check_int("pixels", pixels, 0)
     dy, dx = torch.randint(-pixels, pixels + 1, (2, b, 1), generator=generator)
     rows = (torch.arange(h) + dy).clamp(0, h - 1)[:, None, :, None].to(images.device)
     columns = (torch.arange(w) + dx).clamp(0, w - 1)[:, None, None, :].to(images.device)
     batch = torch.arange(b, device=images.device)[:, None, None, None]
-    channel = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
+    channel = torch.arange(c, device=images.device)[None, :, None, None]
     return images[batch, channel, rows, columns]
 
 # %% ../nbs/01_data.ipynb #79d34c37

@@ -49,7 +49,7 @@ def _written_out(
     return torch.bmm(F.dropout(weights, dropout, dropout > 0), values).view(b, heads, n, -1)
 
 # %% ../nbs/04_transformer.ipynb #cb6669bf
-_SHORT = 64  # keys; above, the fused kernel is at least as fast on a CPU, gradient included
+_SHORT = 32  # keys; above, the fused kernel is faster on a CPU, gradient included
 
 
 def attention(
@@ -102,7 +102,7 @@ class KVCache:
         self,
         keys: Tensor,            # (b, heads, n, c) of the new tokens
         values: Tensor,          # (b, heads, n, c) of the new tokens
-    ) -> tuple[Tensor, Tensor]:  # two views (b, heads, length, c)
+    ) -> tuple[Tensor, Tensor]:  # two views (b, heads, length, c); after a `reset` they are written over
         "Store new keys and values behind the old ones; return all so far."
         if keys.ndim != 4 or keys.shape != values.shape:
             check_tensor("values", values, "b heads n c", "float", **check_tensor("keys", keys, "b heads n c", "float"))
@@ -112,6 +112,9 @@ class KVCache:
         if self.keys is None:
             b, heads, _, c = keys.shape
             self.keys, self.values = (keys.new_empty(b, heads, self.capacity, c) for _ in range(2))
+        elif keys.shape[:2] != self.keys.shape[:2] or keys.shape[3] != self.keys.shape[3] or keys.dtype != self.keys.dtype:
+            fit = f"(b, heads, capacity, c) = {tuple(self.keys.shape)}, {self.keys.dtype}"
+            raise ValueError(f"keys: expected to fit the cache, {fit}, got {tuple(keys.shape)}, {keys.dtype}")
         self.keys[:, :, begin:end], self.values[:, :, begin:end] = keys, values
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
@@ -228,8 +231,8 @@ class Modulation(nn.Linear):
 
     def __init__(
         self,
-        width: int,      # K
-        parts: int = 6,  # how many vectors of width K come out
+        width: int,      # e
+        parts: int = 6,  # how many vectors of width e come out
     ):
         check_int("width", width, 1)
         check_int("parts", parts, 1)
@@ -240,8 +243,8 @@ class Modulation(nn.Linear):
 
     def forward(
         self,
-        condition: Tensor,    # (..., K)
-    ) -> tuple[Tensor, ...]:  # `parts` tensors (..., K)
+        condition: Tensor,    # (..., e)
+    ) -> tuple[Tensor, ...]:  # `parts` tensors (..., e)
         "What the condition does to a block."
         return super().forward(F.silu(condition)).chunk(self.parts, -1)
 
@@ -251,9 +254,9 @@ class AdaLNBlock(nn.Module):
 
     def __init__(
         self,
-        width: int,                      # K
+        width: int,                      # e
         heads: int,                      # number of heads; divides the width
-        mlp_ratio: float = 4.0,          # hidden width of the MLP / K
+        mlp_ratio: float = 4.0,          # hidden width of the MLP / e
         dropout: float = 0.0,            # on the outputs of attention and MLP, and inside the MLP
         attention_dropout: float = 0.0,  # on the shares
         norm_eps: float = 1e-6,          # epsilon of the norms
@@ -268,10 +271,10 @@ class AdaLNBlock(nn.Module):
 
     def forward(
         self,
-        x: Tensor,                       # (b, n, K)
-        modulation: tuple[Tensor, ...],  # what `self.modulation(condition)` gave: 6 tensors (b, n, K)
+        x: Tensor,                       # (b, n, e)
+        modulation: tuple[Tensor, ...],  # what `self.modulation(condition)` gave: 6 tensors (b, n, e)
         cache: KVCache | None = None,    # earlier tokens; x and modulation hold the new ones only
-    ) -> Tensor:                         # (b, n, K)
+    ) -> Tensor:                         # (b, n, e)
         "Mix each token with those before it, then work on it, both as the condition says."
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation
         answers = self.attn(torch.addcmul(shift1, self.norm1(x), 1 + scale1), causal=True, cache=cache)
