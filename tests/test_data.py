@@ -43,6 +43,7 @@ def test_synthetic_images_are_varied_and_repeatable():
     assert len({image.numpy().tobytes() for image in a.images}) == 50
     assert a.images.float().std((2, 3)).mean() > 10
     assert d.synthetic_images(3, size=16).images.shape == (3, 3, 16, 16)
+    assert torch.equal(d.synthetic_images(1003, seed=3).images[:50], a.images)   # a short set begins a longer one
 
 
 def test_a_flip_mirrors_about_half():

@@ -322,12 +322,15 @@ def test_folders_of_a_checkout(tmp_path, monkeypatch):
     package = tmp_path / "checkout" / "tokenbridge"
     for folder in (package, package.parent / "nbs", package.parent / "data" / "pretrained" / "some"):
         folder.mkdir(parents=True)
+    (package.parent / "data" / "pretrained" / "some" / "config.json").write_text("{}")
+    (package.parent / "data" / "pretrained" / "classifiers").mkdir()   # can be had by name, but is no model
     (package.parent / "settings.ini").write_text("")
     monkeypatch.setattr(files, "_package", lambda: package)
     monkeypatch.chdir(tmp_path)
+    assert files.pretrained_folder("classifiers").is_dir()
     assert files.pretrained_folder("some") == package.parent / "data" / "pretrained" / "some"
     assert files.results_folder() == package.parent / "data" / "results"
-    with pytest.raises(FileNotFoundError, match="no shipped weights 'other', there are: some"):
+    with pytest.raises(FileNotFoundError, match="no shipped weights 'other', there are: some$"):
         files.pretrained_folder("other")
     with pytest.raises(FileNotFoundError, match="no shipped weights"):
         files.pretrained_folder("../pretrained")

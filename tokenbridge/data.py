@@ -23,7 +23,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from .checks import check_choice, check_int, check_tensor
+from .checks import check_choice, check_indices, check_int, check_tensor
 from .files import load_tensors, save_tensors
 
 # %% ../nbs/01_data.ipynb #bbe89ec0
@@ -37,7 +37,10 @@ class ImageSet:
 
     def __post_init__(self):
         check_tensor("images", self.images, "N 3 h w", "int")
+        if self.images.dtype != torch.uint8:
+            raise ValueError(f"images: expected bytes (torch.uint8), got {self.images.dtype}")
         check_tensor("labels", self.labels, "N", "int", N=len(self.images))
+        check_indices("labels", self.labels, len(self.classes))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -219,15 +222,17 @@ SYNTHETIC_CLASSES = tuple(_distances(torch.zeros(1), torch.zeros(1)))
 def _draw(labels: Tensor, size: int, generator: torch.Generator) -> Tensor:
     "Figures of these classes with random place, size, angle and colours, as bytes (N, 3, size, size)."
     num = len(labels)
-    rand = lambda *shape, low=0.0, high=1.0: torch.rand(num, *shape, generator=generator) * (high - low) + low
+    drawn = iter(torch.rand(num, 20, generator=generator).T)   # an image's numbers are neighbours: a short set begins a longer one
+    rand = lambda low, high: next(drawn)[:, None, None] * (high - low) + low
+    rgb = lambda low, high: torch.stack([rand(low, high) for _ in range(3)], 1)
     axis = torch.linspace(-1, 1, size)
     y, x = axis[None, :, None].expand(num, size, size), axis[None, None, :].expand(num, size, size)
-    ramp = rand(1, 1, low=-1) * x + rand(1, 1, low=-1) * y
-    ripple = 0.12 * torch.sin(rand(1, 1, low=2, high=9) * x + rand(1, 1, low=2, high=9) * y)
-    base, slope = rand(3, 1, 1, low=0.1, high=0.9), rand(3, 1, 1, low=-0.3, high=0.3)
-    background = base + slope * ramp[:, None] + ripple[:, None] * rand(3, 1, 1, low=0.3)
-    angle, scale = rand(1, 1, low=-0.5, high=0.5), rand(1, 1, low=0.45, high=0.75)
-    dx, dy = x - rand(1, 1, low=-0.35, high=0.35), y - rand(1, 1, low=-0.35, high=0.35)
+    ramp = rand(-1, 1) * x + rand(-1, 1) * y
+    ripple = 0.12 * torch.sin(rand(2, 9) * x + rand(2, 9) * y)
+    base, slope = rgb(0.1, 0.9), rgb(-0.3, 0.3)
+    background = base + slope * ramp[:, None] + ripple[:, None] * rgb(0.3, 1)
+    angle, scale = rand(-0.5, 0.5), rand(0.45, 0.75)
+    dx, dy = x - rand(-0.35, 0.35), y - rand(-0.35, 0.35)
     u = (angle.cos() * dx + angle.sin() * dy) / scale
     v = (angle.cos() * dy - angle.sin() * dx) / scale
     inside = torch.zeros(num, size, size)
@@ -235,7 +240,7 @@ def _draw(labels: Tensor, size: int, generator: torch.Generator) -> Tensor:
         rows = labels == label
         inside[rows] = _distances(u[rows], v[rows])[name]
     alpha = (inside * scale * size / 2 + 0.5).clamp(0, 1)[:, None]
-    colour = (1 - base + rand(3, 1, 1, low=-0.25, high=0.25)) * (0.8 + 0.35 * v[:, None])
+    colour = (1 - base + rgb(-0.25, 0.25)) * (0.8 + 0.35 * v[:, None])
     return ((background * (1 - alpha) + colour * alpha).clamp(0, 1) * 255).round().to(torch.uint8)
 
 # %% ../nbs/01_data.ipynb #45dcd81b

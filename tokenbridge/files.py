@@ -248,9 +248,10 @@ def pretrained_folder(
 ) -> Path:      # an existing folder
     "The folder of shipped weights of this name; an error that lists those that exist."
     home = project_folder("pretrained")
-    known = sorted(path.name for path in home.iterdir() if path.is_dir()) if home.is_dir() else []
-    if name not in known:
-        raise FileNotFoundError(f"name: no shipped weights {name!r}, there are: {', '.join(known) or 'none'}")
+    folders = sorted(path for path in home.iterdir() if path.is_dir()) if home.is_dir() else []
+    if name not in [folder.name for folder in folders]:
+        models = [folder.name for folder in folders if (folder / "config.json").is_file()]
+        raise FileNotFoundError(f"name: no shipped weights {name!r}, there are: {', '.join(models) or 'none'}")
     return home / name
 
 # %% ../nbs/files.ipynb #3f347fb3

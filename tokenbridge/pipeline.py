@@ -47,14 +47,19 @@ def _check_parts(vae: VAE, quantizer: Quantizer, ar: ARModel | None) -> None:
                 raise ValueError(f"ar: expected {wanted[name]} {name} as in the tokenizer, got {got[name]}")
 
 # %% ../nbs/10_pipeline.ipynb #b0dcc75f
+def _check_remembered(remembered, source: str) -> None:
+    "Raise ValueError unless it is the pair of fingerprints."
+    if not isinstance(remembered, dict) or set(remembered) != {"vae", "levels"}:
+        raise ValueError(f"{source}: expected the fingerprints of vae and levels, got {remembered!r}")
+
+
 def _check_fingerprints(found: dict[str, str], wanted: dict[str, str], source: str) -> None:
     "Raise ValueError if the tokenizer is not the one that is remembered, or if nothing is."
-    if not isinstance(wanted, dict) or not {"vae", "levels"} <= set(wanted):
-        raise ValueError(f"{source}: expected the fingerprints vae and levels, got {wanted!r}")
-    for part, remembered in ((part, wanted[part]) for part in ("vae", "levels")):
-        if found.get(part) != remembered:
+    _check_remembered(wanted, source)
+    for part, remembered in wanted.items():
+        if found[part] != remembered:
             what = "another VAE" if part == "vae" else f"other {part}"
-            raise ValueError(f"{source}: made for {what} (fingerprint {remembered}, here it is {found.get(part)}), images would be wrong")
+            raise ValueError(f"{source}: made for {what} (fingerprint {remembered}, here it is {found[part]}), images would be wrong")
 
 # %% ../nbs/10_pipeline.ipynb #8006ffaf
 def round_weights_(
@@ -100,8 +105,7 @@ def _read_config(path: Path) -> dict:
     wrong = [f"unknown {key!r}" for key in config if key not in _KEYS] + [f"missing {key!r}" for key in _KEYS if key not in config]
     if wrong:
         raise ValueError(f"{path}: {', '.join(wrong)}")
-    if not isinstance(config["fingerprints"], dict) or set(config["fingerprints"]) != {"vae", "levels"}:
-        raise ValueError(f"{path}: fingerprints: expected those of vae and levels, got {config['fingerprints']!r}")
+    _check_remembered(config["fingerprints"], str(path))
     return config
 
 # %% ../nbs/10_pipeline.ipynb #9f30e0f0
@@ -195,8 +199,10 @@ class Tokenizer(nn.Module):
         return self.vae.decode(rearrange(latents, "b (h w) d -> b d h w", h=self.vae.grid[0]))
 
 # %% ../nbs/10_pipeline.ipynb #d2f075a9
-def _check_levels(ar: ARModel, quantizer: Quantizer) -> None:
-    "Raise ValueError unless the AR model reads indices as the quantizer writes them."
+def _check_bound(ar: ARModel, quantizer: Quantizer, found: dict[str, str]) -> None:
+    "Raise ValueError unless the AR model reads the indices of this tokenizer, and has met no other."
+    if ar.trained_on is not None:
+        _check_fingerprints(found, ar.trained_on, "ar")
     if not torch.equal(ar.levels, quantizer.levels):
         raise ValueError("ar: expected the levels of the quantizer, got others")
 
@@ -214,17 +220,15 @@ class TokenBridge(Tokenizer):
         super().__init__(vae, quantizer)
         _check_parts(vae, quantizer, ar)
         self.ar, self.name = ar, name
+        found = self.check()
         if ar is not None and ar.trained_on is None:
-            _check_levels(ar, quantizer)
-            ar.trained_on = fingerprints(vae, quantizer)
-        self.check()
+            ar.trained_on = found
 
     def check(self) -> dict[str, str]:  # the tokenizer's fingerprints
         "Raise ValueError if the AR model was made for another VAE or other levels."
         found = fingerprints(self.vae, self.quantizer)
         if self.ar is not None:
-            _check_fingerprints(found, self.ar.trained_on, "ar")
-            _check_levels(self.ar, self.quantizer)
+            _check_bound(self.ar, self.quantizer, found)
         return found
 
     def generate(

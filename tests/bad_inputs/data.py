@@ -29,6 +29,8 @@ ROWS = {
     "IMAGE_ENDINGS": "internal: a constant, the endings read as images",
     "ImageSet": [
         (lambda: d.ImageSet(IMAGES.float(), LABELS, ("a",), "x"), ValueError, "images: expected int values"),
+        (lambda: d.ImageSet(IMAGES.long(), LABELS, ("a",), "x"), ValueError, "images: expected bytes (torch.uint8), got torch.int64"),
+        (lambda: d.ImageSet(IMAGES, LABELS + 1, ("a",), "x"), ValueError, "labels: expected integers in [0, 0], got 1"),
         (lambda: d.ImageSet(IMAGES, LABELS[:1], ("a",), "x"), ValueError, "labels: expected shape (N), N = 2"),
         (lambda: d.ImageSet(IMAGES[:, :1], LABELS, ("a",), "x"), ValueError, "images: expected shape (N 3 h w)"),
     ],
