@@ -90,3 +90,23 @@ def test_given_weights_that_do_not_fit_cost_no_tokenizing(tiny_folder, monkeypat
     with pytest.raises(ValueError, match="^start: .*expected shape"):
         demo.train_generator(bridge, synthetic_images(4), config, TrainConfig(steps=1), start=other, device="cpu", progress=False)
     assert not tokenized
+
+
+def test_optimizers_are_compared_on_the_same_tokens(tiny_folder, monkeypatch):
+    from tokenbridge import demo
+    from tokenbridge.data import synthetic_images
+    from tokenbridge.training import TrainConfig
+
+    def three_classes(split, root, limit):
+        data = synthetic_images(limit, seed=len(split))
+        data.labels.remainder_(3)   # the tiny model knows three classes
+        return data
+
+    monkeypatch.setattr(demo, "load_images", three_classes)
+    trials = {"still": dict(lr=1e-12), "again": dict(lr=1e-12), "awake": dict(optimizer="muon", lr=1e-2, muon_lr=1e-2)}
+    schedule = TrainConfig(steps=6, batch_size=8, warmup=0, eval_every=3, ema_decay=0.5)
+    record = demo.optimizer_experiment("x", trials, schedule, tiny_folder, 40, 20, save=False)
+    curves = {run["trial"]: [row["nll"] for row in run["curve"]] for run in record["results"]["runs"]}
+    assert [row["step"] for row in record["results"]["runs"][0]["curve"]] == [3, 6]
+    assert curves["still"] == curves["again"] and curves["awake"][-1] < curves["still"][-1] - 0.01
+    assert 0 < record["results"]["position_histogram"] < 3

@@ -218,6 +218,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'tokenbridge.demo.encode': ('cifar.html#encode', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.fit_quantizer': ('cifar.html#fit_quantizer', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.measure': ('cifar.html#measure', 'tokenbridge/demo.py'),
+                                  'tokenbridge.demo.optimizer_experiment': ('cifar.html#optimizer_experiment', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.picture_base64': ('cifar.html#picture_base64', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.run_demo': ('cifar.html#run_demo', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.sampling_experiment': ('cifar.html#sampling_experiment', 'tokenbridge/demo.py'),

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RECIPES', 'Recipe', 'train_vae', 'encode', 'fit_quantizer', 'tokenize_images', 'decode_indices', 'tokenize_set',
            'train_generator', 'balanced_labels', 'measure', 'write_pictures', 'compare', 'shipped_metrics', 'run_demo',
-           'picture_base64', 'vae_experiment', 'collect_sweep', 'sampling_experiment']
+           'picture_base64', 'vae_experiment', 'collect_sweep', 'optimizer_experiment', 'sampling_experiment']
 
 # %% ../nbs/12_cifar.ipynb #7171c6f0
 import time
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from .checks import check_int, check_number
 from .classifier import load_classifier
 from .data import ImageSet, load_images, random_flip, to_float
-from .evaluation import evaluate_generator, evaluate_samples, evaluate_tokenizer
+from .evaluation import (
+    evaluate_generator, evaluate_samples, evaluate_tokenizer, hidden_mask, nll, position_histogram_nll)
 from .files import load_into, pretrained_folder, read_json, results_folder, run_record, save_record, write_json
 from .model import ARConfig, ARModel, preset
 from .pipeline import TokenBridge, round_weights_
@@ -350,6 +351,35 @@ def collect_sweep(
     sweep |= {"command": f"collect_sweep({names!r})", "runs": runs}
     save_record("kl-sweep", sweep)
     return sweep
+
+# %% ../nbs/12_cifar.ipynb #5316db72
+def optimizer_experiment(
+    name: str,                          # the record becomes data/results/NAME.json
+    trials: dict[str, dict],            # name of a trial -> what it changes in `schedule`
+    schedule: TrainConfig,              # what all trials have in common
+    model: str | Path = "cifar-tiny",   # whose tokenizer, and whose shape of the generator
+    train_images: int = 20000,          # training images that are tokenized
+    test_images: int = 2000,            # test images to measure on
+    root: str | Path | None = None,     # folder of CIFAR-10
+    save: bool = True,                  # write the record
+) -> dict:                              # the record
+    "Train the same generator on the same batches with several optimizers, and measure each on held-out tokens."
+    started, bridge = time.time(), TokenBridge.from_pretrained(model)
+    training, test = load_images("train", root, limit=train_images), load_images("test", root, limit=test_images)
+    indices, held_out, config = tokenize_set(bridge, training.images), tokenize_images(bridge, test.images), bridge.ar.config
+    look, runs = lambda ar, step: {"nll": nll(ar, held_out, test.labels, schedule.seed)}, []
+    for label, changes in trials.items():
+        began = time.time()
+        result = train_generator(bridge, training, config, replace(schedule, **changes), indices=indices, evaluate=look)[1]
+        curve = [{"step": row["step"], "nll": row["nll"]} for row in result.history if "nll" in row]
+        runs.append({"trial": label, "changes": changes, "seconds": round(time.time() - began, 1), "curve": curve})
+    position = position_histogram_nll(indices[:, 0].long(), held_out, bridge.quantizer.num_levels, hidden_mask(*held_out.shape[:2], schedule.seed))
+    command = f"optimizer_experiment({name!r}, {trials!r}, {schedule}, {str(model)!r}, {train_images}, {test_images})"
+    record = run_record(command, schedule.seed, started, runs=runs, position_histogram=position, steps=schedule.steps,
+                        batch_size=schedule.batch_size, data=training.source)
+    if save:
+        save_record(name, record)
+    return record
 
 # %% ../nbs/12_cifar.ipynb #83e8ca76
 def sampling_experiment(
