@@ -308,3 +308,9 @@ def test_paper_sizes():
     rest = (16 + 1) * 1024 + 2 * 1024 + (1024 + 1) * 1024 + 2 * 2 * 1024  # latent_proj, latent_norm, decoder_embed, norms
     assert sum(p.numel() for p in model.parameters()) == 32 * block + vectors * 1024 + rest
     assert isinstance(model.encoder_blocks[0].norm1, nn.LayerNorm)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32])
+def test_labels_of_any_integer_kind_are_dropped(dtype):
+    backbone = make_backbone(BackboneConfig(classes=300, label_dropout=1.0))
+    assert backbone.drop_labels(torch.tensor([1, 7], dtype=dtype)).tolist() == [300, 300]

@@ -311,3 +311,16 @@ def test_official_logits_and_loss(golden):
     assert (logits[:, order] - tensors["logits"]).abs().max() < 1e-5   # golden logits are in the order of generation
     assert abs(F.cross_entropy(logits.flatten(0, 1), indices.flatten()) - tensors["loss"]) < 1e-5
     assert (head.cached_logits(context, indices) - logits).abs().max() < 2e-5
+
+
+@pytest.mark.parametrize("temperature", [0, 1e-45, 1e-38, 1e-31])
+def test_the_coldest_is_the_most_probable(temperature):
+    logits = torch.tensor([[-9.0, 1.0, 6.0, 3.0]])
+    assert sample_categorical(filter_logits(logits, temperature), torch.tensor([0.5])).tolist() == [2]
+
+
+def test_narrow_integers_are_integers():
+    head = make_head()
+    context, indices = make_input(head)
+    for way in (head, head.cached_logits, head.stepwise_logits):
+        assert torch.equal(way(context, indices), way(context, indices.to(torch.uint8)))

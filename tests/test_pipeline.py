@@ -11,7 +11,7 @@ import pytest
 import torch
 from einops import rearrange
 
-from tests.tools.tiny import tiny_model
+from tests.tools.tiny import save_tiny, tiny_model
 from tokenbridge import files
 from tokenbridge.data import synthetic_images, to_float
 from tokenbridge.files import load_tensors, read_json, save_tensors, write_json
@@ -285,3 +285,29 @@ def test_other_sizes(tmp_path, dims, levels, size, factor):
     assert torch.equal(back.reconstruct(images), bridge.reconstruct(images))
     assert back.tokenize(images).shape == (2, (size // factor) ** 2, dims) and back.quantizer.kind == "uniform"
     assert json.loads((tmp_path / "config.json").read_text())["vae"]["multipliers"] == list(multipliers)
+
+
+# ---------------------------------------------------------------------- half precision
+@pytest.mark.parametrize("kind", ["masked", "causal"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_precisions_go_all_the_way(dtype, kind, tmp_path):
+    bridge = TokenBridge.from_pretrained(save_tiny(tmp_path / "tiny"))
+    bridge = TokenBridge(bridge.vae, bridge.quantizer, tiny_model(kind, bridge.quantizer.levels, tokens=16))
+    levels, images = bridge.quantizer.levels.clone(), to_float(synthetic_images(2).images)
+    mean, exact = bridge.vae.latent_mean.clone(), bridge.tokenize(images)
+    bridge.to(dtype)
+    assert torch.equal(bridge.ar.levels, levels) and torch.equal(bridge.quantizer.levels, levels) and torch.equal(bridge.vae.latent_mean, mean)
+    assert bridge.ar.head.out_weight.dtype == bridge.vae.decoder.patch.weight.dtype == dtype
+    assert (bridge.tokenize(images) - exact).abs().max() <= 1
+    assert bridge.tokenize(images.double()).shape == exact.shape
+    labels = torch.tensor([0, 2])
+    plain, guided = (bridge.generate(labels, cfg_scale=scale, generator=torch.Generator().manual_seed(0)) for scale in (1.0, 60.0))   # a tiny model hardly hears its label
+    assert plain.shape == images.shape and plain.isfinite().all() and not torch.equal(plain, guided)
+
+
+def test_loading_moves_no_random_numbers(tiny_folder):
+    from tokenbridge.vae import VAE
+    state = torch.get_rng_state()
+    VAE.from_pretrained(tiny_folder)
+    TokenBridge.from_pretrained(tiny_folder)
+    assert torch.equal(torch.get_rng_state(), state)

@@ -147,6 +147,10 @@ class Backbone(nn.Module):
         self.latent_norm = nn.LayerNorm(config.width, 1e-6)
         nn.init.normal_(self.class_embed.weight, std=0.02)
 
+    def _project(self, latents: Tensor) -> Tensor:
+        "Latents into the width of the network, in the precision of its weights."
+        return self.latent_proj(latents.to(self.latent_proj.weight.dtype))
+
     def drop_labels(
         self,
         labels: Tensor | None,                     # (b,) integers in [0, classes]
@@ -156,7 +160,7 @@ class Backbone(nn.Module):
         if labels is None:
             return None
         drop = _rand(check_tensor("labels", labels, "b", "int")["b"], generator=generator) < self.config.label_dropout
-        return labels.masked_fill(drop.to(labels.device), self.config.classes)
+        return labels.long().masked_fill(drop.to(labels.device), self.config.classes)
 
     def start(
         self,
@@ -207,7 +211,7 @@ class Backbone(nn.Module):
         "(b,), (b, m, d), (b or 1, m, D) -> (b, class_tokens + m, D): class tokens and tokens, position vectors added, normed."
         num = self.config.class_tokens
         front = repeat(self.class_embed(labels), "b e -> b num e", num=num) + self.encoder_positions[:num]
-        return self.latent_norm(torch.cat([front, self.latent_proj(latents) + positions], dim=1))
+        return self.latent_norm(torch.cat([front, self._project(latents) + positions], dim=1))
 
 # %% ../nbs/05_backbone.ipynb #99ee1b50
 class MaskedBackbone(Backbone):
@@ -387,7 +391,7 @@ class CausalBackbone(Backbone):
             return super().predict(state, latents, mask, positions)
         if place > state.fed:
             new = self.encoder_positions[self.config.class_tokens + state.fed:][:place - state.fed]
-            x = self.latent_norm(self.latent_proj(latents[:, state.fed:place]) + new)
+            x = self.latent_norm(self._project(latents[:, state.fed:place]) + new)
             state.last, state.fed = self._run(x, state.caches)[:, -1:], place
         return state.last + self.output_positions[place]
 

@@ -82,6 +82,16 @@ class Plan:
 ORDERS = ("random", "raster", "confidence")
 
 
+def _check_order(order: str | Tensor | None, b: int, n: int) -> None:
+    "Raise ValueError unless `order` is a name, None, or a permutation of the positions for each image."
+    if isinstance(order, Tensor):
+        check_tensor("order", order, "b n", "int", b=b, n=n)
+        if not torch.equal(order.long().sort(dim=1).values.cpu(), torch.arange(n).expand(b, n)):
+            raise ValueError(f"order: expected every position from 0 to {n - 1} once in each row")
+    elif order is not None:
+        check_choice("order", order, ORDERS)
+
+
 def draw_plan(
     model: ARModel,
     hidden: Tensor,                            # (b, n) bool: True where a token has to be generated
@@ -89,8 +99,11 @@ def draw_plan(
     order: str | Tensor | None = None,         # one of ORDERS, (b, n) positions as they are generated, or None: the backbone's own (masked: random)
     generator: torch.Generator | None = None,  # of any device; None: a new seed
 ) -> Plan:
-    "Draw the noise and write down who comes when."
+    "Draw the noise and write down who comes when. Raises ValueError for an order that the backbone cannot follow."
+    check_tensor("hidden", hidden, "b n", "bool", n=model.config.backbone.tokens)
     (b, n), device = hidden.shape, hidden.device
+    _check_order(order, b, n)
+    model.backbone.check_plan(steps, order, ~hidden)
     if generator is None:
         generator = torch.Generator()
         generator.seed()
@@ -114,7 +127,7 @@ def guide(
 ) -> Tensor:          # (b, m, e)
     "Go from the context without a label to the one with it, and beyond."
     labelled, unlabelled = context.chunk(2)
-    return unlabelled + weights[:, None, None] * (labelled - unlabelled)
+    return (unlabelled + weights[:, None, None] * (labelled - unlabelled)).to(context.dtype)   # weights are fp32, a context may be bf16
 
 # %% ../nbs/09_generation.ipynb #aca618b8
 def guidance_weights(
@@ -209,16 +222,6 @@ def reveal_steps(
         hidden = hidden.index_put(where, torch.tensor(False, device=device))
         yield indices, hidden
 
-# %% ../nbs/09_generation.ipynb #9ea6fb3e
-def _checked_order(order: str | Tensor | None, b: int, n: int) -> None:
-    "Raise ValueError unless `order` is a name, None, or a permutation of the positions for each image."
-    if isinstance(order, Tensor):
-        check_tensor("order", order, "b n", "int", b=b, n=n)
-        if not torch.equal(order.long().sort(dim=1).values.cpu(), torch.arange(n).expand(b, n)):
-            raise ValueError(f"order: expected every position from 0 to {n - 1} once in each row")
-    elif order is not None:
-        check_choice("order", order, ORDERS)
-
 # %% ../nbs/09_generation.ipynb #59868d78
 def _checked_labels(model: ARModel, labels: Tensor | None, known: tuple | None) -> Tensor:
     "The labels on the model's device; None means 'no label' where the known tokens tell the batch size."
@@ -253,9 +256,7 @@ def _prepared(model: ARModel, labels, steps, order, known, chunk_size, generator
     n = model.config.backbone.tokens
     check_int("steps", n if steps is None else steps, 1, n)
     labels = _checked_labels(model, labels, known)
-    _checked_order(order, len(labels), n)
     indices, hidden = _checked_known(model, known, len(labels))
-    model.backbone.check_plan(steps, order, None if known is None else ~hidden)
     return labels, indices, hidden, draw_plan(model, hidden, steps, order, generator)
 
 # %% ../nbs/09_generation.ipynb #9b6b22bb
@@ -279,7 +280,7 @@ def _ticker(progress: Callable[[int, int], None] | bool | None, steps: int):
         with tqdm(total=steps, desc="generate", unit="step") as bar:
             yield bar.update
     else:
-        yield lambda: progress and progress(next(done), steps)
+        yield lambda: progress(next(done), steps) if callable(progress) else None
 
 # %% ../nbs/09_generation.ipynb #cffa84bb
 def generate_indices(

@@ -124,7 +124,7 @@ def filter_logits(
     "Sharpen the logits and rule out unlikely levels."
     check_tensor("logits", logits, "... k", "float")
     _check_sampling(temperature, top_k, top_p)
-    if temperature == 0:
+    if temperature < 1e-30:   # 0, or so little that the quotients would be infinite
         temperature, top_k = 1.0, 1
     logits = logits.float() / temperature
     if top_k is None and top_p is None:
@@ -165,7 +165,7 @@ def sample_categorical(
 def _permutation(order, dims: int) -> list[int]:
     "The order as a list, None as 0, 1, 2, ...; ValueError if it is no permutation."
     steps = list(range(dims) if order is None else order.tolist() if isinstance(order, Tensor) else order)
-    if sorted(steps) != list(range(dims)):
+    if sorted(steps) != list(range(dims)) or not all(isinstance(step, int) for step in steps):
         raise ValueError(f"order: expected a permutation of 0 to {dims - 1}, got {steps}")
     return steps
 
@@ -224,6 +224,7 @@ class DimensionHead(DimensionTransformer):
         choose = lambda step, logits: sample_categorical(filter_logits(logits, temperature, top_k, top_p), noise[:, self.order[step]])
         ordered, logits = _walk(self, context, choose)
         log_prob = logits.float().log_softmax(-1).gather(-1, ordered[..., None]).sum((1, 2))
+        check_finite("log-probabilities of the head", log_prob)   # a NaN among the logits would come out as index 0
         return ordered.index_select(1, self.order.argsort()), log_prob
 
     def cached_logits(
@@ -253,7 +254,7 @@ class DimensionHead(DimensionTransformer):
         check_tensor("context", context, "m e", "float", e=self.config.context_width)
         check_tensor("indices", indices, "m d", "int", m=len(context), d=self.config.dims)
         check_indices("indices", indices, self.config.levels)
-        return indices.index_select(1, self.order)
+        return indices.long().index_select(1, self.order)
 
     def _check_draw(self, context: Tensor, noise: Tensor) -> None:
         "A NaN in the context would come out as an ordinary index, so it is stopped here."

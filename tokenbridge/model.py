@@ -56,6 +56,13 @@ class ARModel(nn.Module):
         self.register_buffer("levels", levels.detach().to(torch.float32, copy=True), persistent=False)
         self.trained_on: dict[str, str] | None = None   # fingerprints of the tokenizer that makes its tokens (lesson 10)
 
+    def _apply(self, fn, recurse=True):
+        "Follow to another device; the levels stay in 32 bits, as the quantizer's do (lesson 03)."
+        levels = self.levels
+        super()._apply(fn, recurse)
+        self.levels = levels.to(self.levels.device) if not levels.is_meta else self.levels.float()
+        return self
+
     def loss(
         self,
         indices: Tensor,                           # (b, n, d)
@@ -102,7 +109,7 @@ class ARModel(nn.Module):
 def count_parameters(
     module: nn.Module,  # any
 ) -> int:
-    "Number of trainable values."
+    "Number of values in all parameters, frozen ones too."
     return sum(parameter.numel() for parameter in module.parameters())
 
 # %% ../nbs/07_model.ipynb #58c1b9dc

@@ -166,6 +166,8 @@ class VAEConfig:
                 object.__setattr__(self, name, value)   # the one place where a frozen dataclass may fill itself in
         for name in ("image_size", "latent_dims", "factor", "width", "blocks", "groups"):
             check_int(name, getattr(self, name), 1)
+        for multiplier in self.multipliers:
+            check_int("multipliers", multiplier, 1)
         levels = len(self.multipliers) - (self.kind == "kl16")
         if self.factor != 2 ** levels:
             raise ValueError(f"factor: expected {2 ** levels} for {len(self.multipliers)} multipliers of kind {self.kind!r}, got {self.factor}")
@@ -207,16 +209,17 @@ class VAE(nn.Module):
         images: Tensor,   # (b, 3, H, W) in [-1, 1]
     ) -> Posterior:       # of the latents before they are scaled
         "What the encoder says, in its own scale: the loss works on this."
-        check_tensor("images", images, "b 3 H W", "float", H=self.config.image_size, W=self.config.image_size)
-        return Posterior(*split_moments(self.quant_conv(self.encoder(images))))
+        size = self.config.image_size
+        check_int("number of images", check_tensor("images", images, "b 3 H W", "float", H=size, W=size)["b"], 1)
+        return Posterior(*split_moments(self.quant_conv(self.encoder(images.to(self._dtype)))))
 
     def encode(
         self,
         images: Tensor,   # (b, 3, H, W) in [-1, 1]
     ) -> Posterior:       # mean and deviation (b, d, h, w)
         "The distribution of the scaled latents. Raises ValueError for images of another size or with NaN."
-        check_finite("images", images)
         raw = self.moments(images)
+        check_finite("images", images)
         return Posterior((raw.mean - self._column("latent_mean")) / self._column("latent_std"), raw.std / self._column("latent_std"))
 
     def decode(
@@ -225,10 +228,23 @@ class VAE(nn.Module):
     ) -> Tensor:           # (b, 3, H, W), not clamped
         "Images from scaled latents."
         check_tensor("latents", latents, "b d h w", "float", d=self.config.latent_dims)
-        return self.decoder(self.post_quant_conv(latents * self._column("latent_std") + self._column("latent_mean")))
+        raw = latents * self._column("latent_std") + self._column("latent_mean")
+        return self.decoder(self.post_quant_conv(raw.to(self._dtype)))
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
 
     def _column(self, name: str) -> Tensor:
         return getattr(self, name)[:, None, None]
+
+    def _apply(self, fn, recurse=True):
+        "Follow to another device; the scale of the latents stays in 32 bits, whatever the weights are cast to."
+        scale = {name: getattr(self, name) for name in ("latent_mean", "latent_std")}
+        super()._apply(fn, recurse)
+        for name, value in scale.items():
+            setattr(self, name, getattr(self, name).float() if value.is_meta else value.to(getattr(self, name).device))
+        return self
 
     @classmethod
     def from_pretrained(
@@ -245,7 +261,8 @@ def read_vae(
     "Read the VAE of a saved folder."
     folder = find_folder(name_or_path)
     config = read_json(folder / "config.json").get("vae")
-    vae = VAE(config_from_dict(VAEConfig, config, f"{folder / 'config.json'}"))
+    with torch.random.fork_rng(devices=[]):   # first weights are drawn and then replaced: that must not move your random numbers
+        vae = VAE(config_from_dict(VAEConfig, config, f"{folder / 'config.json'}"))
     tensors, _ = load_tensors(folder / "model.safetensors")
     mine = {key.removeprefix("vae."): t.float() for key, t in tensors.items() if key.startswith("vae.")}
     load_into(vae, mine, str(folder / "model.safetensors"))
@@ -310,10 +327,12 @@ def fit_latent_scale_(
     images: Tensor,      # (N, 3, H, W) uint8 or floats in [-1, 1]
     batch: int = 500,    # images at a time
 ) -> VAE:
-    "Measure mean and deviation of the posterior means, so that latents have mean 0 and deviation 1 in every dimension."
+    "Measure mean and deviation of the posterior means, so that latents have mean 0 and deviation 1. ValueError for NaN."
     check_int("batch", batch, 1)
     floats = (to_float(part) if part.dtype == torch.uint8 else part for part in images.split(batch))
     means = torch.cat([rearrange(vae.moments(part).mean, "b d h w -> (b h w) d").double() for part in floats])
+    check_int("number of latents", len(means), 2)
+    check_finite("latents of images", means)
     vae.latent_mean.copy_(means.mean(0))
     vae.latent_std.copy_(means.std(0).clamp(min=1e-6))
     return vae

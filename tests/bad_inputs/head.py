@@ -4,7 +4,8 @@ import torch
 from tokenbridge import head as h
 
 SMALL = dict(dims=3, levels=4, context_width=5, width=8, blocks=1, heads=2)
-HEAD = h.DimensionHead(h.HeadConfig(**SMALL))
+HEAD, DIVERGED = (h.DimensionHead(h.HeadConfig(**SMALL)) for _ in range(2))
+torch.nn.init.constant_(DIVERGED.out_bias, float("nan"))
 CONTEXT, INDICES, NOISE = torch.zeros(2, 5), torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3)
 NAN = torch.tensor([[float("nan")] * 5] * 2)
 LOGITS = torch.zeros(2, 4)
@@ -42,6 +43,7 @@ ROWS = {
         (lambda: h.DimensionHead(h.HeadConfig(**SMALL), [0, 1]), ValueError, "order: expected a permutation of 0 to 2, got [0, 1]"),
         (lambda: h.DimensionHead(h.HeadConfig(**SMALL), torch.tensor([0, 1, 1])), ValueError, "order: expected a permutation of 0 to 2, got [0, 1, 1]"),
         (lambda: h.DimensionHead(h.HeadConfig(**SMALL), [1, 2, 3]), ValueError, "order: expected a permutation of 0 to 2, got [1, 2, 3]"),
+        (lambda: h.DimensionHead(h.HeadConfig(**SMALL), torch.arange(3.0)), ValueError, "order: expected a permutation of 0 to 2, got [0.0,"),
         (lambda: h.DimensionHead(SMALL), ValueError, "config: expected a HeadConfig, got dict"),
     ],
     "DimensionHead.forward": of(HEAD),
@@ -50,6 +52,7 @@ ROWS = {
     "DimensionHead.sample": [
         (lambda: HEAD.sample(CONTEXT[0], NOISE), ValueError, "context: expected shape (m e), e = 5, got shape (5,)"),
         (lambda: HEAD.sample(NAN, NOISE), ValueError, "context: expected finite values, got 10 NaN or infinite of 10"),
+        (lambda: DIVERGED.sample(CONTEXT, NOISE), ValueError, "log-probabilities of the head: expected finite values, got 2 NaN"),
         (lambda: HEAD.sample(CONTEXT, NOISE[:, :2]), ValueError, "noise: expected shape (m d), m = 2, d = 3, got shape (2, 2)"),
         (lambda: HEAD.sample(CONTEXT, NOISE + 1), ValueError, "noise: expected numbers in [0, 1), got 1.0 to 1.0"),
         (lambda: HEAD.sample(CONTEXT, NOISE - 0.5), ValueError, "noise: expected numbers in [0, 1), got -0.5 to -0.5"),

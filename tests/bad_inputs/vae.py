@@ -26,11 +26,14 @@ ROWS = {
         (lambda: v.VAEConfig(image_size=0), ValueError, "image_size: expected an integer of at least 1, got 0"),
         (lambda: v.VAEConfig(image_size=36), ValueError, "image_size: expected a multiple of factor 8, got 36"),
         (lambda: v.VAEConfig(factor=6), ValueError, "factor: expected 4 for 2 multipliers"),
+        (lambda: v.VAEConfig(multipliers=(1, 0, 1)), ValueError, "multipliers: expected an integer of at least 1, got 0"),
         (lambda: v.VAEConfig(factor=1), ValueError, "factor: expected an integer of at least 2, got 1"),
         (lambda: v.VAEConfig("kl16", factor=16, image_size=64, groups=48), ValueError, "groups: expected a divisor"),
     ],
     "VAE.encode": [
         (lambda: TINY.encode(torch.zeros(2, 3, 16, 16)), ValueError, "images: expected shape (b 3 H W), H = 8, W = 8, got shape (2, 3, 16, 16)"),
+        (lambda: TINY.encode(IMAGES.numpy()), ValueError, "images: expected a tensor of shape (b 3 H W), got ndarray"),
+        (lambda: TINY.encode(IMAGES[:0]), ValueError, "number of images: expected an integer of at least 1, got 0"),
         (lambda: TINY.encode(torch.zeros(2, 3, 8, 8, dtype=torch.uint8)), ValueError, "images: expected float values"),
         (lambda: TINY.encode(torch.full((1, 3, 8, 8), float("nan"))), ValueError, "images: expected finite values, got 192"),
     ],
@@ -54,6 +57,7 @@ ROWS = {
     "fit_latent_scale_": [
         (lambda: v.fit_latent_scale_(TINY, IMAGES, batch=0), ValueError, "batch: expected an integer of at least 1, got 0"),
         (lambda: v.fit_latent_scale_(TINY, torch.zeros(2, 3, 4, 4)), ValueError, "images: expected shape"),
+        (lambda: v.fit_latent_scale_(TINY, IMAGES * float("nan")), ValueError, "latents of images: expected finite values"),
     ],
     "Posterior": "internal: made by VAE.encode",
     "split_moments": "internal: takes what an encoder gives",
