@@ -161,3 +161,8 @@ def test_full_disk_keeps_the_old_picture(tmp_path, monkeypatch, save):
         with pytest.raises(OSError, match="x.png: No space left on device"):
             save(path)
     assert path.read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_row_without_labels_takes_no_room_for_them():
+    height = lambda labels: plots.image_grid(plots.panels(), torch.zeros(6, 3, 8, 8), 3, labels).images[0].get_array().shape[0]
+    assert height(["a", "b", "c", "", "", ""]) == height(None) < height(list("abcdef"))

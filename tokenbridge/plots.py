@@ -135,7 +135,8 @@ def image_grid(
     "Images row by row, enlarged without smoothing, each with its label."
     if labels is not None and len(labels) != len(images):
         raise ValueError(f"labels: expected {len(images)} texts, one an image, got {len(labels)}")
-    strip = 0 if labels is None else max(12, images.shape[-2] * scale // 6)
+    heads_only = labels is not None and len(labels) > columns and not any(labels[columns:])   # no room for texts that are not there
+    strip = 0 if labels is None or heads_only else max(12, images.shape[-2] * scale // 6)
     ax.imshow(tile_images(images, columns, scale, 2, strip), interpolation="nearest")
     h, w = images.shape[-2] * scale + strip + 2, images.shape[-1] * scale + 2
     for i, label in enumerate(labels or ()):
