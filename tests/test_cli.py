@@ -6,8 +6,10 @@ import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from tests.tools.tiny import save_tiny
@@ -201,3 +203,32 @@ def test_evaluate(tmp_path, capsys, monkeypatch, without_settings):
     results = json.loads((tmp_path / "new" / "m.json").read_text())["results"]
     assert results["tokenizer"]["images"] == 40 and results["samples"]["cfg_scale"] == 2 and "gain" in results["generator"]
     assert "psnr_quantized" in capsys.readouterr().out
+
+
+def test_a_tokenizer_in_32_bits_is_trained_on_and_kept(tiny_tokenizer, tmp_path, capsys, monkeypatch, without_settings):
+    from tokenbridge.files import load_tensors
+    monkeypatch.chdir(tmp_path)
+    line = f"train --tokenizer {tiny_tokenizer} --out g --num 32 --steps 1 --batch-size 4 --device cpu"
+    assert command(line) == 0, capsys.readouterr().err
+    old, new = (load_tensors(Path(folder, "model.safetensors"))[0] for folder in (tiny_tokenizer, "g"))
+    assert all(torch.equal(old[name], new[name]) for name in old)
+    assert command("train-vae --out v --num 32 --steps 1 --batch-size 4 --perceptual-weight 0 --device cpu --levels 7") == 0
+    capsys.readouterr()
+    assert command(line.replace(str(tiny_tokenizer), "v") + " --resume") == 1
+    assert "tokenizer: the checkpoint was trained with" in capsys.readouterr().err
+
+
+def test_errors_come_before_the_work(tmp_path, capsys, monkeypatch, without_settings):
+    save_tiny(tmp_path / "tiny", classes=10)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tokenbridge.pipeline.TokenBridge.generate", lambda *a, **k: pytest.fail("has begun"))
+    assert command("evaluate --model ./tiny --num 5 --samples 2 --out m.json --device cpu") == 1
+    assert "num: expected two test images of some class" in capsys.readouterr().err
+    assert command("reconstruct --model ./tiny --num 2 --out r.gif") == 1
+    assert "path ending: expected one of" in capsys.readouterr().err
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "metrics.json").write_text('{"results": "twelve minutes of work"}')
+    assert command("demo --out d --data nowhere") == 1
+    assert "twelve" in (tmp_path / "d" / "metrics.json").read_text()
+    assert command("generate --model ./tiny --seed 99999999999999999999999") == 1
+    assert "seed: expected an integer in [0, " in capsys.readouterr().err

@@ -141,3 +141,30 @@ def test_cached_latents_come_back(tmp_path):
     d.save_latents(tmp_path / "x.safetensors", mean, std, torch.arange(3), "abc")
     back = d.load_latents(tmp_path / "x.safetensors", "abc")
     assert torch.equal(back[0], mean) and torch.equal(back[1], std) and back[2].tolist() == [0, 1, 2]
+
+
+def test_pictures_of_other_kinds(tmp_path):
+    ramp = np.linspace(0, 65535, 32 * 32).reshape(32, 32).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    grey = d.read_image(tmp_path / "deep.png", 32)
+    assert grey[0, 0, 0] < 5 and grey[0, -1, -1] > 250 and 120 < grey.float().mean() < 135
+    upright = Image.new("RGB", (32, 32))
+    upright.paste((255, 0, 0), (0, 0, 32, 16))   # red above
+    note = Image.Exif()
+    note[0x0112] = 6                             # "turn me a quarter to the right"
+    upright.save(tmp_path / "turned.png", exif=note)
+    turned = d.read_image(tmp_path / "turned.png", 32)
+    assert turned[0, :, 20:].min() > 250 and turned[0, :, :12].max() < 5
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ValueError, match="deep.png: expected an image file"):
+        patch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+        d.read_image(tmp_path / "deep.png", 32)
+
+
+def test_no_network_leaves_nothing_behind(tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.delenv("TOKENBRIDGE_DATA", raising=False)
+    monkeypatch.setattr(d, "CIFAR10_URL", "http://127.0.0.1:9/x")
+    with pytest.warns(UserWarning, match="SYNTHETIC"):
+        d.load_images("test", limit=3, download=True)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["work"]

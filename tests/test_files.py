@@ -378,3 +378,13 @@ def test_run_record():
     assert platform.node() not in json.dumps({**record, "results": None}).split('"')
     with pytest.raises(ValueError, match="cannot become JSON"):
         files.write_json("unused.json", {**record, "results": {"nll": math.nan}})
+
+
+@pytest.mark.parametrize("length", [640, 1152, 19280])
+def test_a_header_as_long_as_a_pickle_begins_is_none(tmp_path, length):
+    for room in range(length):   # the metadata make the header as long as wanted (lengths are multiples of 8)
+        path = files.save_tensors(tmp_path / "x.safetensors", {"a": torch.ones(2)}, {"note": "x" * (length - 120 + room)})
+        if (found := int.from_bytes(path.read_bytes()[:8], "little")) >= length:
+            break
+    assert found == length and path.read_bytes()[:2] in (b"\x80\x02", b"\x80\x04", b"PK")
+    assert torch.equal(files.load_tensors(path)[0]["a"], torch.ones(2))

@@ -569,3 +569,47 @@ def test_bar_and_curve(capfd):
     shown = capfd.readouterr().err
     assert "36/36" in shown and "loss" in shown and "images/s" in shown
     assert set(history[0]) == {"step", "lr", "loss", "grad_norm"} and "size" in history[2]
+
+
+# ---------------------------------------------------------------- what readers of the code asked for
+def test_what_the_caller_calls_the_same_must_be_the_same(tmp_path):
+    arguments = training_runs.make("images")
+    arguments["config"] = replace(arguments["config"], steps=4)
+    train(**arguments, folder=tmp_path, identity={"tokenizer": {"vae": "aa"}})
+    again = training_runs.make("images") | dict(config=arguments["config"], folder=tmp_path, resume=True)
+    with pytest.raises(ValueError, match="^tokenizer: the checkpoint was trained with {'vae': 'aa'}, resumed with {'vae': 'bb'}"):
+        train(**again, identity={"tokenizer": {"vae": "bb"}})
+    assert train(**again, identity={"tokenizer": {"vae": "aa"}}).steps == 4
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.quiet = nn.Linear(3, 3), nn.Linear(3, 3), nn.Dropout(0.5)
+        self.second.weight = self.first.weight
+
+
+def test_shared_parameters_are_averaged_under_each_name():
+    module = Tied()
+    result = train(module, lambda m, batch, generator: m.second(m.first(batch[0])).square().mean(), lambda ids, generator: (torch.ones(len(ids), 3),),
+                   8, TrainConfig(12, batch_size=4, warmup=0, precision="fp32"), progress=False, device="cpu")
+    assert torch.equal(result.ema["first.weight"], result.ema["second.weight"])
+    assert not torch.equal(result.ema["second.weight"], module.second.weight)
+
+
+def test_swapping_leaves_every_part_in_its_mode():
+    module = Tied().train()
+    module.quiet.eval()
+    with training.weights_swapped(module, {"first.weight": torch.zeros(3, 3)}):
+        assert not module.first.training
+    assert module.training and module.first.training and not module.quiet.training
+
+
+@pytest.mark.parametrize("name", ["loss", "lr", "step", "rows"])
+def test_numbers_of_the_loop_are_not_written_over(name):
+    arguments = training_runs.make("tokens")
+    with pytest.raises(ValueError, match=f"^evaluate: '{name}' is a number of the loop itself"):
+        train(**arguments | dict(evaluate=lambda module, step: {name: 1.0}))
+    loss_fn = arguments["loss_fn"]
+    with pytest.raises(ValueError, match=f"^loss_fn: '{name}' is a number of the loop itself"):
+        train(**arguments | dict(loss_fn=lambda *a: (loss_fn(*a), {name: 1.0})))

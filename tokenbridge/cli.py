@@ -23,7 +23,7 @@ from tyro.conf import Positional
 @dataclass(frozen=True)
 class Machine:
     "Where and how to compute."
-    device: str = "auto"  # cpu, cuda, cuda:1, mps; auto: cuda if there is one, else cpu
+    device: str = "auto"  # cpu, cuda, cuda:1, mps (not for training); auto: cuda if there is one, else cpu
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # number format of matrix products; auto: bf16 where the hardware computes in it
     seed: int = 0  # the same seed gives the same result
 
@@ -160,6 +160,14 @@ def choose_device(
         raise ValueError(f"device: this machine has no {name!r}")
     return device
 
+
+def _training_device(name: str):
+    "The device of this name, if one can train on it."
+    device = choose_device(name)
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device: expected cpu or cuda for a training, got {name!r}")
+    return device
+
 # %% ../nbs/17_cli.ipynb #3ddd1d6a
 def parse_labels(
     text: str,               # 'horse,3' or 'all'
@@ -214,7 +222,7 @@ def _generator(on: Machine):
     "The generator of all random numbers, on the CPU: the same on every device."
     import torch
     from tokenbridge.checks import check_int
-    check_int("seed", on.seed, 0)
+    check_int("seed", on.seed, 0, 2 ** 63 - 1)
     return torch.Generator().manual_seed(on.seed)
 
 
@@ -288,8 +296,9 @@ def reconstruct(
     from tokenbridge.checks import check_int
     from tokenbridge.data import load_images, to_float
     from tokenbridge.evaluation import psnr
-    from tokenbridge.plots import image_rows, panels, save_figure
+    from tokenbridge.plots import image_rows, panels, picture_ending, save_figure
     check_int("num", options.num, 1)
+    picture_ending(options.out)
     model = _model(options.model, options.on)
     size = model.vae.config.image_size
     images = (_read_images(options.images, options.num, size) if options.images
@@ -325,22 +334,33 @@ def _training_images(options, size: int):
         raise ValueError(f"out: {options.out} holds checkpoints; --resume goes on from them, or choose another folder")
     if options.num is not None:
         check_int("num", options.num, 2)
-    images = load_images("train", options.data, options.num, download=True)
+    with _one_after_the_other(options.on):   # of several processes the first one downloads
+        images = load_images("train", options.data, options.num, download=True)
     h, w = images.images.shape[-2:]
     if (h, w) != (size, size):
         raise ValueError(f"preset: {options.preset} is for images of {size} x {size} pixels, got {h} x {w}")
     return images
 
 
+def _one_after_the_other(on: Machine):
+    "Of several processes the first goes ahead, the others follow."
+    from contextlib import nullcontext
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return nullcontext()
+    from accelerate import PartialState
+    return PartialState(cpu=choose_device(on.device).type == "cpu").main_process_first()
+
+
 def _save(model, options, started: float, result, images: str) -> None:
-    "Weights in 16 bits, and where they come from; of several processes the first one writes."
+    "Weights, in 16 bits where the VAE allows it, and where they come from; of several processes the first one writes."
     import torch
     from accelerate import PartialState
     from tokenbridge.files import read_json, write_json
     processes = PartialState()   # as the training loop left it
     if not processes.is_main_process:
         return
-    model.save_pretrained(options.out, torch.bfloat16)
+    fits = all(torch.equal(p, p.to(torch.bfloat16).to(p.dtype)) for p in model.vae.parameters())   # a VAE of other hands need not
+    model.save_pretrained(options.out, torch.bfloat16 if fits else torch.float32)
     path = options.out / "record.json"
     if not (options.resume and path.exists() and read_json(path)["results"]["history"] == result.history):   # nothing was left to do
         write_json(path, _record(options.on, started, steps=result.steps, history=result.history, images=images,
@@ -361,8 +381,8 @@ def demo(
     "Train and measure everything on this machine; with TOKENBRIDGE_FAST=1, as the tests set it, in a few steps only."
     from tokenbridge.checks import check_int, fast
     from tokenbridge.demo import run_demo
-    check_int("seed", options.on.seed, 0)
-    device = choose_device(options.on.device)
+    check_int("seed", options.on.seed, 0, 2 ** 63 - 1)
+    device = _training_device(options.on.device)
     _folder(options.out)
     run_demo(options.out, options.data, fast(False, True), options.on.seed, shlex.join(["tokenbridge", *sys.argv[1:]]),
              device, options.on.precision)
@@ -378,7 +398,7 @@ def train_vae(
     from tokenbridge.model import preset
     from tokenbridge.pipeline import TokenBridge
     started, shape, recipe = time.time(), preset(options.preset), _recipe(options.preset)
-    schedule, device = _schedule(recipe.vae, options), choose_device(options.on.device)
+    schedule, device = _schedule(recipe.vae, options), _training_device(options.on.device)
     recipe = replace(recipe, **_chosen({"kl_weight": options.kl_weight, "perceptual_weight": options.perceptual_weight}))
     levels = shape.num_levels if options.levels is None else options.levels
     check_int("levels", levels, 2)
@@ -399,7 +419,7 @@ def train(
     from tokenbridge import demo
     from tokenbridge.model import preset
     started, shape = time.time(), preset(options.preset).ar
-    schedule, device = _schedule(_recipe(options.preset).ar, options), choose_device(options.on.device)
+    schedule, device = _schedule(_recipe(options.preset).ar, options), _training_device(options.on.device)
     tokenizer = _model(options.tokenizer, Machine("cpu"), options.finetune, "tokenizer")
     out, images = _folder(options.out), _training_images(options, tokenizer.vae.config.image_size)
     d, (h, w) = tokenizer.quantizer.dims, tokenizer.vae.grid
@@ -439,6 +459,8 @@ def evaluate(
         raise OSError(f"out: expected a file, {options.out} is a folder")
     _folder(options.out.parent)
     test, training = (load_images(split, options.data, download=True) for split in ("test", "train"))
+    if model.ar is not None and test.take(options.num).labels.bincount().max() < 2:   # their spread within a class is measured
+        raise ValueError(f"num: expected two test images of some class at least, got {options.num} images")
     training = training.take(None if options.num is None else 10 * options.num)   # for the histograms
     recipe = replace(_recipe(model.name), per_class=options.samples, test_images=options.num or len(test),
                      **_chosen({"cfg_scale": options.cfg_scale, "temperature": options.temperature}))
@@ -485,7 +507,7 @@ def _about_machine(on: Machine) -> dict[str, object]:
     return {"version": f"tokenbridge {tokenbridge.__version__}, torch {torch.__version__}, Python {platform.python_version()}",
             "device": f"{device} ({torch.get_num_threads()} CPU threads)", "precision": choose_precision(device, on.precision),
             "images": "TOKENBRIDGE_DATA is not set" if data == Path() else
-                      f"TOKENBRIDGE_DATA holds {'' if any(data.glob('**/test_batch.bin')) else 'no '}CIFAR-10",
+                      f"TOKENBRIDGE_DATA holds {'' if any((data / place / 'test_batch.bin').is_file() for place in ('', 'cifar-10-batches-bin')) else 'no '}CIFAR-10",
             "shipped": ", ".join(shipped) or "no weights"}
 
 # %% ../nbs/17_cli.ipynb #d4064100

@@ -121,11 +121,10 @@ def fetch(
     "Download a file: continue a partial one, check it, then give it its name."
     from tqdm import tqdm
     path, part = Path(path), Path(f"{path}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        with urllib.request.urlopen(request, timeout=30) as reply, open(part, "ab" if reply.status == 206 else "wb") as out:
+        with urllib.request.urlopen(request, timeout=30) as reply, _opened(part, "ab" if reply.status == 206 else "wb") as out:
             have = have if reply.status == 206 else 0
             length = reply.headers.get("Content-Length")
             total = have + int(length) if length else None
@@ -137,7 +136,8 @@ def fetch(
                 raise OSError(f"broke off after {out.tell()} of {total} bytes")
     except OSError as error:
         if getattr(error, "code", None) != 416:   # 416: the part is already all there is
-            raise OSError(f"{url}: download failed ({error}); what came so far is kept in {part}") from None
+            kept = f"; what came so far is kept in {part}" if part.exists() else ""
+            raise OSError(f"{url}: download failed ({error}){kept}") from None
     if total_md5(part) != md5:
         size = part.stat().st_size
         part.unlink()
@@ -146,6 +146,12 @@ def fetch(
     return path
 
 # %% ../nbs/01_data.ipynb #443675e3
+def _opened(path: Path, mode: str):
+    "Open a file in a folder that is made only now."
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return open(path, mode)
+
+
 def total_md5(
     path: str | Path,   # any file
 ) -> str:               # 32 hex digits
@@ -167,7 +173,6 @@ def unpack(
     root: str | Path,      # the folder that will hold `cifar-10-batches-bin`
 ) -> Path:
     "Unpack CIFAR-10 so that the folder appears only when it is complete."
-    import shutil
     import tempfile
     root = Path(root)
     with tempfile.TemporaryDirectory(dir=root) as temporary:
@@ -179,7 +184,8 @@ def unpack(
         for split in ("test", "train"):
             load_cifar10(temporary, split)   # raises if anything is missing
         target = root / "cifar-10-batches-bin"
-        shutil.rmtree(target, ignore_errors=True)
+        if target.is_dir():   # what lies there makes room, whole, and is deleted with the temporary folder
+            os.replace(target, Path(temporary) / "before")
         os.replace(Path(temporary) / "cifar-10-batches-bin", target)
     return target
 
@@ -278,13 +284,16 @@ def read_image(
     size: int,           # height and width wanted
 ) -> Tensor:             # (3, size, size) uint8
     "Read one image file as bytes; ValueError naming the file if it is none."
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such image file")
     try:
         with Image.open(path) as image:
+            image = ImageOps.exif_transpose(image)    # a camera held upright says so in a note beside the pixels
+            if image.mode.startswith("I"):            # 16 bits of grey
+                image = Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
             pixels = np.asarray(centre_square(image, size))
-    except (UnidentifiedImageError, OSError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
         raise ValueError(f"{path}: expected an image file, could not read it ({type(error).__name__})") from None
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
@@ -321,7 +330,7 @@ def load_images(
     named = root or os.environ.get("TOKENBRIDGE_DATA")
     if named:
         return load_cifar10(named, split).take(limit)
-    usual = Path("data/cifar10") if Path("data").is_dir() else Path("../data/cifar10")
+    usual = next(filter(Path.is_dir, (Path("data/cifar10"), Path("../data/cifar10"))), Path("data/cifar10"))   # `..`: from a notebook
     reason = f"no CIFAR-10 in {usual}"
     if download and not (usual / "cifar-10-batches-bin").is_dir():
         try:

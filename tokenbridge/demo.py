@@ -21,9 +21,9 @@ from .classifier import load_classifier
 from .data import ImageSet, load_images, random_flip, to_float
 from .evaluation import (
     evaluate_generator, evaluate_samples, evaluate_tokenizer, hidden_mask, nll, position_histogram_nll)
-from .files import load_into, pretrained_folder, read_json, results_folder, run_record, save_record, write_json
+from .files import load_into, pretrained_folder, read_json, record_path, results_folder, run_record, save_record, write_json
 from .model import ARConfig, ARModel, preset
-from .pipeline import TokenBridge, round_weights_
+from .pipeline import TokenBridge, fingerprints, round_weights_
 from .quantizer import Quantizer, spectral_order
 from .training import TrainConfig, TrainResult, train
 from .vae import VAE, VAEConfig, fit_latent_scale_, start_at_pca_, vae_loss
@@ -88,7 +88,8 @@ def train_vae(
     eye = load_classifier("features").to(device or ("cuda" if torch.cuda.is_available() else "cpu")) if perceptual_weight > 0 else None
     loss_fn = lambda module, batch, generator: vae_loss(module, batch[0], generator, kl_weight, eye, perceptual_weight)
     make_batch = lambda ids, generator: (random_flip(to_float(data.images[ids]), generator),)
-    result = train(vae, loss_fn, make_batch, len(data), schedule, folder, resume, device=device, progress=progress)
+    same = {"data": data.source, "kl_weight": kl_weight, "perceptual_weight": perceptual_weight}
+    result = train(vae, loss_fn, make_batch, len(data), schedule, folder, resume, device=device, progress=progress, identity=same)
     vae = VAE(config)
     vae.load_state_dict(result.ema)
     return fit_latent_scale_(round_weights_(vae).eval(), data.images[:20000]), result
@@ -170,7 +171,8 @@ def train_generator(
         return indices[ids, side].long(), data.labels[ids]
 
     loss_fn = lambda module, batch, generator: module.loss(*batch, generator)
-    result = train(model, loss_fn, make_batch, len(data), schedule, folder, resume, evaluate, device=device, progress=progress)
+    same = {"data": data.source, "tokenizer": fingerprints(bridge.vae, bridge.quantizer)}
+    result = train(model, loss_fn, make_batch, len(data), schedule, folder, resume, evaluate, device=device, progress=progress, identity=same)
     model = ARModel(config, levels)
     model.load_state_dict(result.ema)
     return TokenBridge(bridge.vae, bridge.quantizer, round_weights_(model)).eval(), result
@@ -270,11 +272,11 @@ def run_demo(
 ) -> dict:                                # metrics with provenance, as in metrics.json
     "The main job: train tokenizer and generator, generate, measure, write pictures and metrics.json."
     folder, started, recipe = Path(out), time.time(), RECIPES["fast" if fast else "demo"]
-    write_json(folder / "metrics.json", {"state": "running"})
     schedules = [replace(config, seed=seed, precision=precision) for config in (recipe.vae, recipe.ar)]
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     shape, training = preset("cifar-tiny"), load_images("train", root, download=True)
     test = load_images("test", root, limit=recipe.test_images)
+    write_json(folder / "metrics.json", {"state": "running"})
     say = lambda number, text: print(f"[{number}/5 · {(time.time() - started) / 60:4.1f} min] {text}", flush=True)
     say(1, f"training the VAE on {len(training)} images ({training.source})")
     vae, vae_result = train_vae(training, shape.vae, schedules[0], recipe.kl_weight, recipe.perceptual_weight, device=device)
@@ -321,6 +323,8 @@ def vae_experiment(
     save: bool = True,                  # write the record
 ) -> dict:                              # the record
     "Train a `cifar-tiny` VAE and measure it continuous and at several numbers of levels."
+    if save:
+        record_path(name)   # a bad name is found before the minutes
     started, training, test = time.time(), load_images("train", root), load_images("test", root, limit=test_images)
     vae, result = train_vae(training, preset("cifar-tiny").vae, schedule, kl_weight, perceptual_weight)
     judge, shown, latents = load_classifier("judge"), to_float(test.images[:10]), encode(vae, training.images[:10000])
@@ -364,6 +368,8 @@ def optimizer_experiment(
     save: bool = True,                  # write the record
 ) -> dict:                              # the record
     "Train the same generator on the same batches with several optimizers, and measure each on held-out tokens."
+    if save:
+        record_path(name)
     started, bridge = time.time(), TokenBridge.from_pretrained(model)
     training, test = load_images("train", root, limit=train_images), load_images("test", root, limit=test_images)
     indices, held_out, config = tokenize_set(bridge, training.images), tokenize_images(bridge, test.images), bridge.ar.config
@@ -393,6 +399,8 @@ def sampling_experiment(
     save: bool = True,                          # write the record
 ) -> dict:                                      # the record
     "Judge samples of several settings: agreement and variance, relative to quantized test images."
+    if save:
+        record_path(name)
     started, bridge, test = time.time(), TokenBridge.from_pretrained(model), load_images("test", root)
     labels, judge = balanced_labels(len(test.classes), per_class), load_classifier("judge")
     reference = decode_indices(bridge, tokenize_images(bridge, test.images))

@@ -133,13 +133,14 @@ def class_agreement(
 # %% ../nbs/11_evaluation.ipynb #884609c6
 @contextmanager
 def _evaluating(module: nn.Module):
-    "Evaluation mode inside, the former mode afterwards."
-    training = module.training
+    "Evaluation mode inside, afterwards every part as it was."
+    training = [part for part in module.modules() if part.training]
     module.eval()
     try:
         yield
     finally:
-        module.train(training)
+        for part in training:
+            part.training = True
 
 
 def _for_judge(judge: nn.Module, images: Tensor, batch: int):

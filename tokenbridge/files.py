@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['atomic_write', 'write_json', 'read_json', 'save_tensors', 'load_tensors', 'load_into', 'load_foreign', 'fingerprint',
-           'project_folder', 'pretrained_folder', 'results_folder', 'find_folder', 'run_record', 'save_record']
+           'project_folder', 'pretrained_folder', 'results_folder', 'find_folder', 'run_record', 'record_path',
+           'save_record']
 
 # %% ../nbs/files.ipynb #922cf7a0
 import hashlib
@@ -150,12 +151,12 @@ def load_tensors(
     start = _first_bytes(path, 2)
     if not start:
         raise _file_error(f"{path}: the file is empty")
-    if start in (b"PK", b"\x80\x02", b"\x80\x04"):
-        raise _file_error(f"{path}: expected a safetensors file, got a pickle (only load_foreign reads those)")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
+        if start in (b"PK", b"\x80\x02", b"\x80\x04"):   # only now: the length of a good file's header may begin so, too
+            raise _file_error(f"{path}: expected a safetensors file, got a pickle (only load_foreign reads those)") from None
         raise _file_error(f"{path}: not a whole safetensors file ({error})") from None
 
 # %% ../nbs/files.ipynb #6fec48c3
@@ -318,17 +319,25 @@ def run_record(
                 results=results)
 
 # %% ../nbs/files.ipynb #43e59071
+def record_path(
+    name: str,     # letters, digits, '-', '_' and '.'
+) -> Path:         # data/results/NAME.json
+    "Where the record of this name lies; asked before a long run, an error costs nothing."
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(f"name: expected letters, digits, '-', '_' and '.', got {name!r}")
+    return results_folder() / f"{name.removesuffix('.json')}.json"
+
+
 def save_record(
     name: str,     # letters, digits, '-', '_' and '.': the file is data/results/NAME.json
     record: dict,  # from `run_record`
 ) -> Path:         # where it lies
     "Keep a record in data/results."
-    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
-        raise ValueError(f"name: expected letters, digits, '-', '_' and '.', got {name!r}")
+    path = record_path(name)
     lacking = [key for key in ("command", "commit", "seed", "hardware", "date") if key not in record]
     if lacking:
         raise ValueError(f"record: expected the keys of run_record, {lacking[0]!r} is missing")
-    return write_json(results_folder() / f"{name.removesuffix('.json')}.json", record)
+    return write_json(path, record)
 
 # %% ../nbs/files.ipynb #581ca508
 def _git(root: Path, *words: str) -> str | None:

@@ -144,7 +144,8 @@ def weights_swapped(
     tensors: Mapping[str, Tensor],  # name -> other values of its parameters
 ):
     "Inside the with-block `module` has these values, in eval mode; afterwards it is exactly as before."
-    live, training = {n: p for n, p in module.named_parameters() if n in tensors}, module.training
+    live = {n: p for n, p in module.named_parameters() if n in tensors}
+    training = {part: part.training for part in module.modules()}
     if unknown := sorted(tensors.keys() - live.keys()):
         raise ValueError(f"tensors: expected names of parameters, got {unknown[0]!r}")
     kept = ema_init(live)
@@ -157,7 +158,8 @@ def weights_swapped(
         with torch.no_grad():
             for name, parameter in live.items():
                 parameter.copy_(kept[name])
-        module.train(training)
+        for part, mode in training.items():
+            part.training = mode
 
 # %% ../nbs/08_training.ipynb #2c20c832
 def split_parameters(
@@ -474,10 +476,22 @@ class _Run:
     window: dict = field(default_factory=dict)
 
     def averaged(self) -> dict[str, Tensor]:
-        "State dict with averaged parameters; buffers and frozen parameters as they are."
-        return {**self.module.state_dict(), **self.ema}
+        "State dict with averaged parameters (a shared one under each of its names); buffers and frozen parameters as they are."
+        first = {parameter: name for name, parameter in self.module.named_parameters()}
+        every = self.module.named_parameters(remove_duplicate=False)
+        return self.module.state_dict() | {name: self.ema[first[p]] for name, p in every if first[p] in self.ema}
 
 # %% ../nbs/08_training.ipynb #3060a956
+_COLUMNS = ("step", "lr", "loss", "grad_norm", "rows")
+
+
+def _check_columns(source: str, scalars: Mapping) -> None:
+    "Raise ValueError for a name under which the loop itself keeps a number."
+    for name in scalars:
+        if name in _COLUMNS:
+            raise ValueError(f"{source}: {name!r} is a number of the loop itself, expected another name")
+
+
 class _Step(nn.Module):
     "The network with its loss as one module, so that DistributedDataParallel sees a forward pass."
 
@@ -491,6 +505,7 @@ class _Step(nn.Module):
         with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
             out = self.loss_fn(self.module, batch, generator)
         loss, scalars = out if isinstance(out, tuple) else (out, {})
+        _check_columns("loss_fn", scalars)
         if not isinstance(loss, Tensor) or loss.ndim:
             raise ValueError(f"loss_fn: expected a scalar tensor, got {getattr(loss, 'shape', type(loss).__name__)}")
         return loss, {name: torch.as_tensor(value).detach().float() for name, value in scalars.items()}
@@ -579,6 +594,7 @@ def _evaluation(run: _Run, evaluate: Callable) -> dict:
         seed = step_seed(run.config.seed, run.step, 0, "evaluate")
         with torch.no_grad(), weights_swapped(run.module, run.ema), _global_randomness(seed, run.accelerator.device):
             found = {name: float(value) for name, value in evaluate(run.module, run.step).items()}
+            _check_columns("evaluate", found)
     run.accelerator.wait_for_everyone()
     return found
 
@@ -646,9 +662,12 @@ def _open_folder(run: _Run, resume: bool) -> None:
         atomic_write(run.folder / "history.jsonl", _lines(run.history))
 
 
-def _make_run(module, loss_fn, config, num_samples, folder, device, trainable) -> _Run:
+def _make_run(module, loss_fn, config, num_samples, folder, device, trainable, identity) -> _Run:
     "Place the network, wrap it for one or several processes, make optimizers and averages."
     accelerator = _accelerator(device, config.accumulation)
+    counts = accelerator.gather(torch.tensor([num_samples], device=accelerator.device)).tolist()
+    if len(set(counts)) > 1:
+        raise ValueError(f"num_samples: expected the same in every process, got {counts}")
     pieces = accelerator.num_processes * config.accumulation
     if config.batch_size % pieces:
         raise ValueError(f"batch_size: expected a multiple of {pieces} (processes x accumulation), got {config.batch_size}")
@@ -656,7 +675,7 @@ def _make_run(module, loss_fn, config, num_samples, folder, device, trainable) -
     module.to(accelerator.device, memory_format=torch.channels_last if config.channels_last else torch.preserve_format)
     wrapped = accelerator.prepare(_Step(module, loss_fn, precision))
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    identity = json.loads(json.dumps({**asdict(config), "precision": precision, "num_samples": num_samples,
+    identity = json.loads(json.dumps({**(identity or {}), **asdict(config), "precision": precision, "num_samples": num_samples,
                                       "processes": accelerator.num_processes, "trainable": trainable}))
     return _Run(module, trained, config, make_optimizers(module, config), ema_init(trained), accelerator, wrapped,
                 identity, Path(folder) if folder else None)
@@ -669,8 +688,11 @@ def _accelerator(device: str | torch.device | None, accumulation: int):
         from accelerate import Accelerator
     kind = str(device or ("cuda" if torch.cuda.is_available() else "cpu")).split(":")[0]
     check_choice("device", kind, ("cpu", "cuda"))
+    index = torch.device(device or kind).index
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError("device: expected 'cpu', got 'cuda', which is not available here")
+    if kind == "cuda" and index is not None and int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        torch.cuda.set_device(index)   # Accelerate asks for the current one
     accelerator = Accelerator(cpu=kind == "cpu", mixed_precision="no", gradient_accumulation_steps=accumulation)
     if accelerator.device.type != kind:
         raise ValueError(f"device: this process already trains on {accelerator.device.type}, got {kind}")
@@ -716,12 +738,13 @@ def train(
     progress: bool = True,                   # show a bar
     device: str | torch.device | None = None,  # 'cpu' or 'cuda'; None: cuda where there is one
     trainable: Iterable[str] | None = None,  # beginnings of the names of parameters to train; None: all
+    identity: Mapping | None = None,         # what else must be the same when `resume` goes on: names and short values
 ) -> TrainResult:
     "Train, with everything that a long run needs; the same arguments always give the same weights."
     check_int("num_samples", num_samples, 1)
     prefixes = None if trainable is None else sorted(trainable)
     with _only_trainable(module, prefixes):
-        run = _make_run(module, loss_fn, config, num_samples, folder, device, prefixes)
+        run = _make_run(module, loss_fn, config, num_samples, folder, device, prefixes, identity)
         if run.folder:
             _open_folder(run, resume)
         with _progress_bar(run, progress) as bar:

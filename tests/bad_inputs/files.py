@@ -92,6 +92,10 @@ ROWS = {
         (lambda: files.run_record("x", 0, float("nan")), ValueError, "started: expected a number"),
         (lambda: files.run_record("x", 0, time.time() + 9999), ValueError, "started: expected a number"),
     ],
+    "record_path": [
+        (lambda: files.record_path("my run"), ValueError, "name: expected letters"),
+        (lambda: outside_checkout(lambda: files.record_path("x")), FileNotFoundError, "come with a checkout"),
+    ],
     "save_record": [
         (lambda: files.save_record("../x", RECORD), ValueError, "name: expected letters"),
         (lambda: files.save_record("x", {"psnr": 1.0}), ValueError, "record: expected the keys of run_record"),

@@ -22,6 +22,7 @@ ROWS = {
         (lambda: plots.panels(0), ValueError, "rows: expected an integer of at least 1, got 0"),
         (lambda: plots.panels(width=-1), ValueError, "width: expected a number above 0, got -1"),
     ],
+    "picture_ending": [(lambda: plots.picture_ending("x.gif"), ValueError, "path ending: expected one of")],
     "save_figure": [
         (lambda: plots.save_figure("figure", "x.png"), ValueError, "figure: expected a matplotlib figure"),
         (lambda: plots.save_figure(Figure(), "x.doc"), ValueError, "path ending: expected one of"),
