@@ -293,6 +293,8 @@ def run_demo(
     pictures = write_pictures(folder, bridge.cpu(), test, samples, histories)
     record = run_record(command, seed, started, data=training.source, histories=histories, recipe=asdict(recipe), **metrics)
     write_json(folder / "metrics.json", record)
+    if training.source != "cifar10":
+        print(f"\nThis run is on {training.source} images, the shipped model and the judge on CIFAR-10: do not compare, and the judge's agreement means nothing.")
     print(f"\n{compare(metrics, shipped_metrics())}\n\nmodel, metrics.json and {', '.join(p.name for p in pictures)} are in {folder}"
           f" ({(time.time() - started) / 60:.1f} minutes)")
     return record
