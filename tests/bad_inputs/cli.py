@@ -70,7 +70,7 @@ ROWS = {
         (lambda: call(f"generate --model {MODEL} --num 1 --top-p 1.5 --out {EMPTY}/a"), ValueError, "top_p"),
         (lambda: call(f"generate --model {MODEL} --num 1 --cfg-scale nan --out {EMPTY}/a"), ValueError, "cfg_scale"),
         (lambda: call(f"generate --model {MODEL} --num 1 --chunk-size 0 --out {EMPTY}/a"), ValueError, "chunk_size"),
-        (lambda: call(f"generate --model {MODEL} --num 1 --seed=-1 --out {EMPTY}/a"), ValueError, "seed: expected an integer of at least 0, got -1"),
+        (lambda: call(f"generate --model {MODEL} --num 1 --seed=-1 --out {EMPTY}/a"), ValueError, "seed: expected an integer in [0, "),
     ],
     "command reconstruct": [
         (lambda: call(f"reconstruct --model {TOKENIZER} --images {EMPTY}/nothing.png"), FileNotFoundError, "images: no such file or folder"),
@@ -87,7 +87,7 @@ ROWS = {
         (lambda: call(f"train-vae --out {A_FILE}"), OSError, "out: cannot make the folder"),
         (lambda: call(f"train-vae --out {EMPTY}/a --data {EMPTY}"), FileNotFoundError, "empty"),
         (lambda: call(f"train-vae --out {EMPTY}/v --device cuda:99"), ValueError, "device: this machine has no 'cuda:99'"),
-        (lambda: call(f"train-vae --out {EMPTY}/v --seed -1"), ValueError, "seed: expected an integer of at least 0, got -1"),
+        (lambda: call(f"train-vae --out {EMPTY}/v --seed -1"), ValueError, "seed: expected an integer in [0, "),
         (lambda: call(f"train-vae --out {EMPTY}/v --levels 1"), ValueError, "levels: expected an integer of at least 2, got 1"),
         (lambda: call(f"train-vae --out {EMPTY}/v --num 0"), ValueError, "num: expected an integer of at least 2, got 0"),
         (lambda: call(f"train-vae --out {EMPTY}/v --kl-weight -1"), ValueError, "kl_weight: expected a number of at least 0, got -1"),
@@ -115,7 +115,7 @@ ROWS = {
     "command demo": [
         (lambda: call(f"demo --out {A_FILE}"), OSError, "out: cannot make the folder"),
         (lambda: call(f"demo --out {EMPTY}/a --data {EMPTY}"), FileNotFoundError, "empty"),
-        (lambda: call(f"demo --out {EMPTY}/a --seed -1"), ValueError, "seed: expected an integer of at least 0, got -1"),
+        (lambda: call(f"demo --out {EMPTY}/a --seed -1"), ValueError, "seed: expected an integer in [0, "),
     ],
     "command benchmark": [
         (lambda: call("benchmark --preset cifar-huge"), ValueError, "preset: expected one of 'cifar-tiny'"),
