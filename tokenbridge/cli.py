@@ -341,7 +341,7 @@ def _training_images(options, size: int):
         raise ValueError(f"preset: {options.preset} is for images of {size} x {size} pixels, got {h} x {w}")
     return images
 
-
+# %% ../nbs/17_cli.ipynb #ebef123b
 def _one_after_the_other(on: Machine):
     "Of several processes the first goes ahead, the others follow."
     from contextlib import nullcontext

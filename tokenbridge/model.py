@@ -16,7 +16,7 @@ from .backbone import BackboneConfig, make_backbone
 from .checks import check_choice, check_finite, check_indices, check_tensor
 from .head import DimensionHead, HeadConfig
 from .quantizer import dequantize
-from .vae import VAEConfig
+from .vae import KeepsFloat32, VAEConfig
 
 # %% ../nbs/07_model.ipynb #6cbaf4ca
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class ARConfig:
                 raise ValueError(f"head.{name}: expected {wanted}, as the backbone has it, got {getattr(self.head, name)}")
 
 # %% ../nbs/07_model.ipynb #3d26bd1d
-class ARModel(nn.Module):
+class ARModel(KeepsFloat32):
     "What is trained on tokens: a backbone that looks over the grid and a head that spells out one token."
+    kept = ("levels",)
 
     def __init__(
         self,
@@ -55,13 +56,6 @@ class ARModel(nn.Module):
         self.backbone, self.head = make_backbone(config.backbone), DimensionHead(config.head, order)
         self.register_buffer("levels", levels.detach().to(torch.float32, copy=True), persistent=False)
         self.trained_on: dict[str, str] | None = None   # fingerprints of the tokenizer that makes its tokens (lesson 10)
-
-    def _apply(self, fn, recurse=True):
-        "Follow to another device; the levels stay in 32 bits, as the quantizer's do (lesson 03)."
-        levels = self.levels
-        super()._apply(fn, recurse)
-        self.levels = levels.to(self.levels.device) if not levels.is_meta else self.levels.float()
-        return self
 
     def loss(
         self,

@@ -14,6 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .checks import check_choice, check_finite, check_indices, check_int, check_number, check_tensor
+from .vae import KeepsFloat32
 
 # %% ../nbs/03_quantizer.ipynb #ba4325a5
 def midpoints(
@@ -214,8 +215,10 @@ def fit_levels(
     return _spread(levels, values).float().to(latents.device)
 
 # %% ../nbs/03_quantizer.ipynb #fff78240
-class Quantizer(nn.Module):
+class Quantizer(KeepsFloat32):
     "Latents to indices and back, each dimension by its own row of levels."
+    kept = ("levels",)   # in bf16 neighbouring levels would merge
+
     def __init__(self,
         levels: Tensor,       # (d, k) rows strictly ascending, in latent units
         kind: str = "given",  # where the levels come from
@@ -259,13 +262,6 @@ class Quantizer(nn.Module):
     def dequantize(self, indices: Tensor) -> Tensor:
         "(..., d) integers in [0, k) to (..., d) levels."
         return dequantize(indices, self.levels)
-
-    def _apply(self, fn, recurse=True):
-        "Follow to another device, but stay in 32 bits: in bf16 neighbouring levels would merge."
-        levels = self.levels
-        super()._apply(fn, recurse)
-        self.levels = levels.to(self.levels.device) if not levels.is_meta else self.levels.float()
-        return self
 
     def extra_repr(self) -> str:
         "What print(quantizer) shows."

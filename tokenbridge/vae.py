@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KL16', 'patch_pca', 'Posterior', 'split_moments', 'PlainBlock', 'ResidualEncoder', 'ResidualDecoder', 'VAEConfig',
-           'VAE', 'read_vae', 'start_at_pca_', 'vae_loss', 'perceptual_distance', 'fit_latent_scale_', 'ResBlock',
-           'AttentionBlock', 'Downsample', 'Upsample', 'Level', 'Middle', 'KL16Encoder', 'KL16Decoder']
+           'KeepsFloat32', 'VAE', 'read_vae', 'start_at_pca_', 'vae_loss', 'perceptual_distance', 'fit_latent_scale_',
+           'ResBlock', 'AttentionBlock', 'Downsample', 'Upsample', 'Level', 'Middle', 'KL16Encoder', 'KL16Decoder']
 
 # %% ../nbs/02_vae.ipynb #b436276f
 import math
@@ -180,8 +180,24 @@ class VAEConfig:
 KL16 = VAEConfig("kl16", image_size=256, latent_dims=16, factor=16)
 
 # %% ../nbs/02_vae.ipynb #e35e0152
-class VAE(nn.Module):
+class KeepsFloat32(nn.Module):
+    "A module with buffers that stay in 32 bits, whatever its weights are cast to; they follow to other devices."
+    kept: tuple[str, ...] = ()   # names of these buffers
+
+    def _apply(self, fn, recurse=True):
+        "What `.to()`, `.cuda()` and `.bfloat16()` call."
+        before = {name: getattr(self, name) for name in self.kept}
+        super()._apply(fn, recurse)
+        for name, value in before.items():
+            moved = getattr(self, name)
+            setattr(self, name, moved.float() if value.is_meta else value.to(moved.device))
+        return self
+
+# %% ../nbs/02_vae.ipynb #fbef5ebc
+class VAE(KeepsFloat32):
     "Images to latents of about zero mean and unit deviation in every dimension, and back."
+    kept = ("latent_mean", "latent_std")
+
     def __init__(
         self,
         config: VAEConfig = VAEConfig(),   # its shape
@@ -237,14 +253,6 @@ class VAE(nn.Module):
 
     def _column(self, name: str) -> Tensor:
         return getattr(self, name)[:, None, None]
-
-    def _apply(self, fn, recurse=True):
-        "Follow to another device; the scale of the latents stays in 32 bits, whatever the weights are cast to."
-        scale = {name: getattr(self, name) for name in ("latent_mean", "latent_std")}
-        super()._apply(fn, recurse)
-        for name, value in scale.items():
-            setattr(self, name, getattr(self, name).float() if value.is_meta else value.to(getattr(self, name).device))
-        return self
 
     @classmethod
     def from_pretrained(

@@ -20,6 +20,7 @@ BIG = v.VAEConfig("kl16", image_size=8, latent_dims=2, factor=2, width=4, multip
 IMAGES = torch.zeros(2, 3, 8, 8)
 
 ROWS = {
+    "KeepsFloat32": "internal: a base class without arguments",
     "KL16": "internal: a constant, the configuration of the paper's VAE",
     "VAEConfig": [
         (lambda: v.VAEConfig("vq"), ValueError, "kind: expected one of 'residual', 'kl16', got 'vq'"),
