@@ -70,7 +70,7 @@ ROWS = {
         (lambda: call(f"generate --model {MODEL} --num 1 --top-p 1.5 --out {EMPTY}/a"), ValueError, "top_p"),
         (lambda: call(f"generate --model {MODEL} --num 1 --cfg-scale nan --out {EMPTY}/a"), ValueError, "cfg_scale"),
         (lambda: call(f"generate --model {MODEL} --num 1 --chunk-size 0 --out {EMPTY}/a"), ValueError, "chunk_size"),
-        (lambda: call(f"generate --model {MODEL} --num 1 --seed=-1 --out {EMPTY}/a"), ValueError, "seed: expected an integer in [0, "),
+        (lambda: call(f"generate --model {MODEL} --num 1 --seed=-1 --out {EMPTY}/a"), ValueError, "seed: expected an integer in [0, 9223372036854775807], got -1"),
     ],
     "command reconstruct": [
         (lambda: call(f"reconstruct --model {TOKENIZER} --images {EMPTY}/nothing.png"), FileNotFoundError, "images: no such file or folder"),
@@ -115,7 +115,7 @@ ROWS = {
     "command demo": [
         (lambda: call(f"demo --out {A_FILE}"), OSError, "out: cannot make the folder"),
         (lambda: call(f"demo --out {EMPTY}/a --data {EMPTY}"), FileNotFoundError, "empty"),
-        (lambda: call(f"demo --out {EMPTY}/a --seed -1"), ValueError, "seed: expected an integer in [0, "),
+        (lambda: call(f"demo --out {EMPTY}/a --seed -1"), ValueError, "seed: expected an integer in [0, 9223372036854775807], got -1"),
     ],
     "command benchmark": [
         (lambda: call("benchmark --preset cifar-huge"), ValueError, "preset: expected one of 'cifar-tiny'"),
