@@ -105,7 +105,7 @@ def test_optimizers_are_compared_on_the_same_tokens(tiny_folder, monkeypatch):
     monkeypatch.setattr(demo, "load_images", three_classes)
     trials = {"still": dict(lr=1e-12), "again": dict(lr=1e-12), "awake": dict(optimizer="muon", lr=1e-2, muon_lr=1e-2)}
     schedule = TrainConfig(steps=6, batch_size=8, warmup=0, eval_every=3, ema_decay=0.5)
-    record = demo.optimizer_experiment("x", trials, schedule, tiny_folder, 40, 20, save=False)
+    record = demo.optimizer_experiment(None, trials, schedule, tiny_folder, 40, 20)
     curves = {run["trial"]: [row["nll"] for row in run["curve"]] for run in record["results"]["runs"]}
     assert [row["step"] for row in record["results"]["runs"][0]["curve"]] == [3, 6]
     assert curves["still"] == curves["again"] and curves["awake"][-1] < curves["still"][-1] - 0.01

@@ -10,9 +10,9 @@ from tests.tools.notebooks import ROOT
 ORDER = ["data", "vae", "quantizer", "transformer", "backbone", "head", "model", "training", "generation", "pipeline",
          "evaluation", "demo", "official", "cli"]
 APPENDICES = ["checks", "files", "plots", "classifier", "benchmark"]
-ALLOWED = {"torch", "numpy", "einops", "PIL", "tqdm", "safetensors", "matplotlib", "accelerate", "tyro", "huggingface_hub",
+ALLOWED = {"torch", "numpy", "einops", "PIL", "tqdm", "safetensors", "filelock", "matplotlib", "accelerate", "tyro", "huggingface_hub",
            "tokenbridge"}
-LATE = {"matplotlib": {"plots"}, "accelerate": set(), "tyro": {"cli"}, "huggingface_hub": set()}  # at the top only in these
+LATE = {"matplotlib": {"plots"}, "filelock": set(), "accelerate": set(), "tyro": {"cli"}, "huggingface_hub": set()}  # at the top only in these
 MODULES = [path.stem for path in sorted((ROOT / "tokenbridge").glob("*.py")) if not path.stem.startswith("_")]
 
 

@@ -249,7 +249,7 @@ def test_an_end_that_has_begun_may_not_change(tmp_path, schedule, name, changes)
 
 def test_nothing_is_unpickled(tmp_path, monkeypatch):
     interrupted(tmp_path, 20)
-    found = [path for path in tmp_path.rglob("*") if path.is_file()]
+    found = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"]
     assert {path.suffix for path in found} == {".safetensors", ".json", ".jsonl"}
     assert not [path for path in found if path.read_bytes()[:2] in (b"PK", b"\x80\x02", b"\x80\x04")]
 
@@ -310,6 +310,27 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, finished):
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-000008", "step-000016"]
     train(**training_runs.make("images"), folder=tmp_path, resume=True)
     assert_same_runs(tmp_path, finished)
+
+
+def test_modes_are_restored_part_by_part():
+    arguments = training_runs.make("images", replace(training_runs.CONFIG, steps=1))
+    frozen = list(arguments["module"].modules())[-1].eval()
+    train(**arguments)
+    assert arguments["module"].training and not frozen.training
+
+
+def test_a_folder_belongs_to_one_training_at_a_time(tmp_path):
+    refused = []
+
+    def begin_another(step, scalars):
+        with pytest.raises(ValueError, match="^folder: another training is writing into"):
+            train(**training_runs.make("images"), folder=tmp_path, resume=True)
+        refused.append(step)
+
+    few = replace(training_runs.CONFIG, steps=2)
+    train(**training_runs.make("images", few), folder=tmp_path, on_step=begin_another)
+    assert refused == [1, 2]
+    assert train(**training_runs.make("images", few), folder=tmp_path, resume=True).steps == 2   # free again
 
 
 def test_an_unwritable_folder_is_named(tmp_path):

@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['check_tensor', 'check_finite', 'check_indices', 'check_number', 'check_int', 'check_choice', 'config_from_dict',
-           'fast', 'print_runtime']
+           'modes_restored', 'fast', 'print_runtime']
 
 # %% ../nbs/checks.ipynb #b245f762
 import dataclasses
 import os
 import time
+from contextlib import contextmanager
 from typing import get_type_hints
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # %% ../nbs/checks.ipynb #908bc744
 _KINDS = {
@@ -133,6 +134,19 @@ def config_from_dict(
             return config_from_dict(types[name], value, source)
         return tuple(value) if isinstance(value, list) else value
     return cls(**{name: convert(name, value) for name, value in values.items()})
+
+# %% ../nbs/checks.ipynb #37c47703
+@contextmanager
+def modes_restored(
+    module: nn.Module,   # with parts in training and in evaluation mode, in any mixture
+):
+    "After the with-block, each part of `module` is in the mode in which it was before, even if an error ended the block."
+    training = {part: part.training for part in module.modules()}
+    try:
+        yield module
+    finally:
+        for part, mode in training.items():
+            part.training = mode
 
 # %% ../nbs/checks.ipynb #192c6bee
 def fast(

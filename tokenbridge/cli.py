@@ -345,7 +345,8 @@ def _training_images(options, size: int):
 def _one_after_the_other(on: Machine):
     "Of several processes the first goes ahead, the others follow."
     from contextlib import nullcontext
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    from tokenbridge.training import processes_started
+    if processes_started() == 1:
         return nullcontext()
     from accelerate import PartialState
     return PartialState(cpu=choose_device(on.device).type == "cpu").main_process_first()
@@ -379,9 +380,8 @@ def demo(
     options: Demo,
 ) -> None:
     "Train and measure everything on this machine; with TOKENBRIDGE_FAST=1, as the tests set it, in a few steps only."
-    from tokenbridge.checks import check_int, fast
+    from tokenbridge.checks import fast
     from tokenbridge.demo import run_demo
-    check_int("seed", options.on.seed, 0, 2 ** 63 - 1)
     device = _training_device(options.on.device)
     _folder(options.out)
     run_demo(options.out, options.data, fast(False, True), options.on.seed, shlex.join(["tokenbridge", *sys.argv[1:]]),

@@ -313,20 +313,28 @@ def picture_base64(
     Image.fromarray(tile_images(images, columns, 2)).save(buffer, format="png", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
+# %% ../nbs/12_cifar.ipynb #58dbb332
+def _keeper(
+    name: str | None,   # of the record; None: it is not written
+):                      # record -> the same record
+    "What to do with a finished record; made before the work, so that a bad name costs no minutes."
+    if name is None:
+        return lambda record: record
+    record_path(name)
+    return lambda record: save_record(name, record) and record
 
+# %% ../nbs/12_cifar.ipynb #21fcb9bf
 def vae_experiment(
-    name: str,                          # the record becomes data/results/NAME.json
+    name: str | None,                   # the record becomes data/results/NAME.json; None: it is only returned
     kl_weight: float,                   # price of a nat of an image's latents
     perceptual_weight: float,           # price of the perceptual distance
     schedule: TrainConfig,              # steps, batch, optimizer
     root: str | Path | None = None,     # folder of CIFAR-10
     levels: tuple[int, ...] = (8, 16, 32, 64),   # numbers of levels to measure
     test_images: int = 10000,           # test images to measure on
-    save: bool = True,                  # write the record
 ) -> dict:                              # the record
     "Train a `cifar-tiny` VAE and measure it continuous and at several numbers of levels."
-    if save:
-        record_path(name)   # a bad name is found before the minutes
+    keep = _keeper(name)
     started, training, test = time.time(), load_images("train", root), load_images("test", root, limit=test_images)
     vae, result = train_vae(training, preset("cifar-tiny").vae, schedule, kl_weight, perceptual_weight)
     judge, shown, latents = load_classifier("judge"), to_float(test.images[:10]), encode(vae, training.images[:10000])
@@ -334,11 +342,8 @@ def vae_experiment(
     with torch.inference_mode():
         picture = picture_base64(torch.cat([shown, vae.decode(vae.encode(shown).mean)]), 10)
     command = f"vae_experiment({name!r}, {kl_weight}, {perceptual_weight}, {schedule}, levels={levels}, test_images={test_images})"
-    record = run_record(command, schedule.seed, started, kl_weight=kl_weight, perceptual_weight=perceptual_weight, levels=metrics,
-                        reconstructions_png=picture, history=result.history, steps=schedule.steps, batch_size=schedule.batch_size, data=training.source)
-    if save:
-        save_record(name, record)
-    return record
+    return keep(run_record(command, schedule.seed, started, kl_weight=kl_weight, perceptual_weight=perceptual_weight, levels=metrics,
+                           reconstructions_png=picture, history=result.history, steps=schedule.steps, batch_size=schedule.batch_size, data=training.source))
 
 # %% ../nbs/12_cifar.ipynb #215deac9
 def collect_sweep(
@@ -360,18 +365,16 @@ def collect_sweep(
 
 # %% ../nbs/12_cifar.ipynb #5316db72
 def optimizer_experiment(
-    name: str,                          # the record becomes data/results/NAME.json
+    name: str | None,                   # the record becomes data/results/NAME.json; None: it is only returned
     trials: dict[str, dict],            # name of a trial -> what it changes in `schedule`
     schedule: TrainConfig,              # what all trials have in common
     model: str | Path = "cifar-tiny",   # whose tokenizer, and whose shape of the generator
     train_images: int = 20000,          # training images that are tokenized
     test_images: int = 2000,            # test images to measure on
     root: str | Path | None = None,     # folder of CIFAR-10
-    save: bool = True,                  # write the record
 ) -> dict:                              # the record
     "Train the same generator on the same batches with several optimizers, and measure each on held-out tokens."
-    if save:
-        record_path(name)
+    keep = _keeper(name)
     started, bridge = time.time(), TokenBridge.from_pretrained(model)
     training, test = load_images("train", root, limit=train_images), load_images("test", root, limit=test_images)
     indices, held_out, config = tokenize_set(bridge, training.images), tokenize_images(bridge, test.images), bridge.ar.config
@@ -383,26 +386,21 @@ def optimizer_experiment(
         runs.append({"trial": label, "changes": changes, "seconds": round(time.time() - began, 1), "curve": curve})
     position = position_histogram_nll(indices[:, 0].long(), held_out, bridge.quantizer.num_levels, hidden_mask(*held_out.shape[:2], schedule.seed))
     command = f"optimizer_experiment({name!r}, {trials!r}, {schedule}, {str(model)!r}, {train_images}, {test_images})"
-    record = run_record(command, schedule.seed, started, runs=runs, position_histogram=position, steps=schedule.steps,
-                        batch_size=schedule.batch_size, data=training.source)
-    if save:
-        save_record(name, record)
-    return record
+    return keep(run_record(command, schedule.seed, started, runs=runs, position_histogram=position, steps=schedule.steps,
+                           batch_size=schedule.batch_size, data=training.source))
 
 # %% ../nbs/12_cifar.ipynb #83e8ca76
 def sampling_experiment(
-    name: str,                                  # the record becomes data/results/NAME.json
+    name: str | None,                           # the record becomes data/results/NAME.json; None: it is only returned
     model: str | Path = "cifar-tiny",           # a shipped name, or a folder
     settings: tuple[tuple[float, float], ...] = (   # guidance and temperature
         *((scale, 1.0) for scale in (1, 3, 4, 5, 6, 8)), (5, 0.95), (6, 0.95), (5, 1.05)),
     per_class: int = 100,                       # samples a class for each pair of guidance and temperature
     root: str | Path | None = None,             # folder of CIFAR-10
     seed: int = 1,                              # of the samples
-    save: bool = True,                          # write the record
 ) -> dict:                                      # the record
     "Judge samples of several settings: agreement and variance, relative to quantized test images."
-    if save:
-        record_path(name)
+    keep = _keeper(name)
     started, bridge, test = time.time(), TokenBridge.from_pretrained(model), load_images("test", root)
     labels, judge = balanced_labels(len(test.classes), per_class), load_classifier("judge")
     reference = decode_indices(bridge, tokenize_images(bridge, test.images))
@@ -413,7 +411,4 @@ def sampling_experiment(
         report = evaluate_samples(samples, labels, judge, reference, test.labels)
         runs.append({"cfg_scale": cfg_scale, "temperature": temperature} | {key: report[key] for key in ("agreement_ratio", "variance_ratio")})
     command = f"sampling_experiment({name!r}, {str(model)!r}, {settings!r}, per_class={per_class}, seed={seed})"
-    record = run_record(command, seed, started, per_class=per_class, runs=runs)
-    if save:
-        save_record(name, record)
-    return record
+    return keep(run_record(command, seed, started, per_class=per_class, runs=runs))

@@ -11,14 +11,13 @@ __all__ = ['image_psnr', 'psnr', 'image_ssim', 'ssim', 'judge_classes', 'judge_f
 # %% ../nbs/11_evaluation.ipynb #65539a4e
 import math
 from collections import defaultdict
-from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .checks import check_finite, check_indices, check_int, check_number, check_tensor
+from .checks import check_finite, check_indices, check_int, check_number, check_tensor, modes_restored
 from .data import to_float, to_uint8
 from .model import ARModel
 from .quantizer import Quantizer
@@ -131,23 +130,12 @@ def class_agreement(
     return float((judge_classes(judge, images, batch) == labels.cpu()).float().mean())
 
 # %% ../nbs/11_evaluation.ipynb #884609c6
-@contextmanager
-def _evaluating(module: nn.Module):
-    "Evaluation mode inside, afterwards every part as it was."
-    training = [part for part in module.modules() if part.training]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True
-
-
 def _for_judge(judge: nn.Module, images: Tensor, batch: int):
     "Batches of images as the judge wants them, while it is in evaluation mode."
     check_int("batch", batch, 1)
     device = next(judge.parameters(), images).device
-    with _evaluating(judge):
+    with modes_restored(judge):
+        judge.eval()
         for part in _bytes("images", images).split(batch):
             yield to_float(part.to(device))
 
@@ -269,7 +257,8 @@ def nll(
     check_tensor("labels", labels, "N", "int", N=size["N"])
     check_int("batch", batch, 1)
     mask, device, total = hidden_mask(size["N"], size["n"], seed, hidden), model.levels.device, 0.0
-    with _evaluating(model):
+    with modes_restored(model):
+        model.eval()
         for part in torch.arange(size["N"]).split(batch):
             costs = model.token_nll(*(x[part].to(device) for x in (indices, labels, mask)))
             total += float(costs.double().sum())
@@ -420,7 +409,8 @@ def evaluate_tokenizer(
     labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels.cpu()
     check_tensor("labels", labels, "N", "int", N=len(images))
     scores, sums, usage = defaultdict(list), 0, 0
-    with _evaluating(vae):
+    with modes_restored(vae):
+        vae.eval()
         for part, answers in zip(images.split(batch), labels.split(batch)):
             pictures, latents, indices = _tokenizer_batch(vae, quantizer, part)
             for name, picture in pictures.items():

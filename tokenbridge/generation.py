@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .checks import check_choice, check_indices, check_int, check_number, check_tensor
+from .checks import check_choice, check_indices, check_int, check_number, check_tensor, modes_restored
 from .model import ARModel
 from .quantizer import dequantize
 
@@ -259,17 +259,6 @@ def _prepared(model: ARModel, labels, steps, order, known, chunk_size, generator
     indices, hidden = _checked_known(model, known, len(labels))
     return labels, indices, hidden, draw_plan(model, hidden, steps, order, generator)
 
-# %% ../nbs/09_generation.ipynb #9b6b22bb
-@contextmanager
-def _evaluating(model: torch.nn.Module):
-    "Eval mode inside, and afterwards every part as it was."
-    training = [part for part in model.modules() if part.training]
-    try:
-        yield model.eval()
-    finally:
-        for part in training:
-            part.training = True
-
 # %% ../nbs/09_generation.ipynb #5f7746cb
 @contextmanager
 def _ticker(progress: Callable[[int, int], None] | bool | None, steps: int):
@@ -309,7 +298,8 @@ def generate_indices(
     labels, indices, hidden, plan = _prepared(model, labels, steps, order, known, chunk_size, generator)
     parts = [slice(i, i + (chunk_size or len(labels))) for i in range(0, len(labels), chunk_size or len(labels))]
     plans, done = [plan.rows(part) for part in parts], []
-    with _evaluating(model), _ticker(progress, sum(p.counts.shape[1] for p in plans)) as tick:
+    with modes_restored(model), _ticker(progress, sum(p.counts.shape[1] for p in plans)) as tick:
+        model.eval()
         for part, piece in zip(parts, plans):
             for step, (ids, _) in enumerate(reveal_steps(model, labels[part], indices[part], hidden[part], piece, sampling)):
                 if step:

@@ -6,7 +6,7 @@
 __all__ = ['TrainConfig', 'level_steps', 'learning_rate', 'ema_init', 'ema_decay_at', 'ema_update_', 'weights_swapped',
            'split_parameters', 'orthogonalize', 'Muon', 'make_optimizers', 'choose_precision', 'step_seed',
            'Checkpoint', 'save_checkpoint', 'newest_checkpoint', 'load_checkpoint', 'pack_optimizers',
-           'unpack_optimizers_', 'TrainResult', 'train']
+           'unpack_optimizers_', 'processes_started', 'TrainResult', 'train']
 
 # %% ../nbs/08_training.ipynb #5e0dd246
 import hashlib
@@ -17,14 +17,14 @@ import platform
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from .checks import check_choice, check_int, check_number, check_tensor
+from .checks import check_choice, check_int, check_number, check_tensor, modes_restored
 from .data import batch_ids
 from .files import _sync_folder, atomic_write, load_into, load_tensors, save_tensors
 
@@ -62,8 +62,9 @@ def _check_config(config) -> None:
     "Raise ValueError for the first field that makes no sense."
     for name in ("steps", "batch_size", "accumulation", "log_every", "save_every"):
         check_int(name, getattr(config, name), 1)
-    for name in ("warmup", "eval_every", "seed"):
+    for name in ("warmup", "eval_every"):
         check_int(name, getattr(config, name), 0)
+    check_int("seed", config.seed, 0, 2 ** 63 - 1)   # what a torch.Generator takes
     for name in ("lr", "muon_lr", "clip_norm"):
         check_number(name, getattr(config, name), 0.0, open_low=True)
     check_number("final_lr", config.final_lr, 0.0, config.lr)
@@ -145,21 +146,19 @@ def weights_swapped(
 ):
     "Inside the with-block `module` has these values, in eval mode; afterwards it is exactly as before."
     live = {n: p for n, p in module.named_parameters() if n in tensors}
-    training = {part: part.training for part in module.modules()}
     if unknown := sorted(tensors.keys() - live.keys()):
         raise ValueError(f"tensors: expected names of parameters, got {unknown[0]!r}")
     kept = ema_init(live)
-    try:
-        with torch.no_grad():
-            for name, parameter in live.items():
-                parameter.copy_(tensors[name])
-        yield module.eval()
-    finally:
-        with torch.no_grad():
-            for name, parameter in live.items():
-                parameter.copy_(kept[name])
-        for part, mode in training.items():
-            part.training = mode
+    with modes_restored(module):
+        try:
+            with torch.no_grad():
+                for name, parameter in live.items():
+                    parameter.copy_(tensors[name])
+            yield module.eval()
+        finally:
+            with torch.no_grad():
+                for name, parameter in live.items():
+                    parameter.copy_(kept[name])
 
 # %% ../nbs/08_training.ipynb #2c20c832
 def split_parameters(
@@ -662,6 +661,30 @@ def _open_folder(run: _Run, resume: bool) -> None:
         atomic_write(run.folder / "history.jsonl", _lines(run.history))
 
 
+@contextmanager
+def _folder_opened(run: _Run, resume: bool):
+    "Inside the with-block the folder, if there is one, is this training's own; ValueError if another is using it."
+    if run.folder is None:
+        yield
+        return
+    with _lock(run) if run.accelerator.is_main_process else nullcontext():
+        _open_folder(run, resume)
+        yield
+
+
+def _lock(run: _Run):
+    "The folder's lock, taken: a context manager that gives it back; the end of the process does so, too."
+    from filelock import FileLock, Timeout
+    lock = FileLock(run.folder / ".lock", timeout=0)
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        return lock.acquire()
+    except Timeout:
+        raise ValueError(f"folder: another training is writing into {run.folder}; choose another folder") from None
+    except OSError as error:
+        raise _disk_error(error, str(run.folder / ".lock"), newest_checkpoint(run.folder)) from None
+
+# %% ../nbs/08_training.ipynb #044a9db0
 def _make_run(module, loss_fn, config, num_samples, folder, device, trainable, identity) -> _Run:
     "Place the network, wrap it for one or several processes, make optimizers and averages."
     accelerator = _accelerator(device, config.accumulation)
@@ -680,7 +703,12 @@ def _make_run(module, loss_fn, config, num_samples, folder, device, trainable, i
     return _Run(module, trained, config, make_optimizers(module, config), ema_init(trained), accelerator, wrapped,
                 identity, Path(folder) if folder else None)
 
-# %% ../nbs/08_training.ipynb #044a9db0
+# %% ../nbs/08_training.ipynb #5f984fd9
+def processes_started() -> int:   # 1 without a launcher
+    "How many processes the launcher (torchrun, accelerate) has started for this training."
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+# %% ../nbs/08_training.ipynb #63f30037
 def _accelerator(device: str | torch.device | None, accumulation: int):
     "Accelerate's view of this process: device, rank, number of processes."
     with warnings.catch_warnings():
@@ -691,7 +719,7 @@ def _accelerator(device: str | torch.device | None, accumulation: int):
     index = torch.device(device or kind).index
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError("device: expected 'cpu', got 'cuda', which is not available here")
-    if kind == "cuda" and index is not None and int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    if kind == "cuda" and index is not None and processes_started() == 1:
         torch.cuda.set_device(index)   # Accelerate asks for the current one
     accelerator = Accelerator(cpu=kind == "cpu", mixed_precision="no", gradient_accumulation_steps=accumulation)
     if accelerator.device.type != kind:
@@ -703,18 +731,18 @@ def _accelerator(device: str | torch.device | None, accumulation: int):
 @contextmanager
 def _only_trainable(module: nn.Module, trainable: list[str] | None):
     "Freeze all parameters whose names begin with none of the prefixes, for the time of the training."
-    before, training = {p: p.requires_grad for p in module.parameters()}, module.training
+    before = {p: p.requires_grad for p in module.parameters()}
     for prefix in trainable or ():
         if not any(name.startswith(prefix) for name, _ in module.named_parameters()):
             raise ValueError(f"trainable: expected beginnings of parameters' names, got {prefix!r}")
     try:
         for name, p in module.named_parameters():
             p.requires_grad_(p.requires_grad and (trainable is None or name.startswith(tuple(trainable))))
-        yield module.train()
+        with modes_restored(module):
+            yield module.train()
     finally:
         for p, flag in before.items():
             p.requires_grad_(flag)
-        module.train(training)
 
 # %% ../nbs/08_training.ipynb #0f9945f0
 @dataclass
@@ -745,9 +773,7 @@ def train(
     prefixes = None if trainable is None else sorted(trainable)
     with _only_trainable(module, prefixes):
         run = _make_run(module, loss_fn, config, num_samples, folder, device, prefixes, identity)
-        if run.folder:
-            _open_folder(run, resume)
-        with _progress_bar(run, progress) as bar:
+        with _folder_opened(run, resume), _progress_bar(run, progress) as bar:
             while run.step < config.steps:
                 scalars = _gradient(run, make_batch, num_samples)
                 _update(run, scalars)

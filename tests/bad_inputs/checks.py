@@ -46,6 +46,7 @@ ROWS = {
         (lambda: c.config_from_dict(Shape, None, "f.json"), ValueError, "f.json: expected the fields of Shape, got NoneType"),
         (lambda: c.config_from_dict(Shape, {"depth": 1}, "f.json"), ValueError, "unknown 'depth', missing 'width'"),
     ],
+    "modes_restored": "internal: works for every module",
     "fast": "internal: returns one of its two arguments, whatever they are",
     "print_runtime": "internal: prints two numbers at the end of a lesson",
 }

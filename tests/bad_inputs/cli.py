@@ -87,7 +87,7 @@ ROWS = {
         (lambda: call(f"train-vae --out {A_FILE}"), OSError, "out: cannot make the folder"),
         (lambda: call(f"train-vae --out {EMPTY}/a --data {EMPTY}"), FileNotFoundError, "empty"),
         (lambda: call(f"train-vae --out {EMPTY}/v --device cuda:99"), ValueError, "device: this machine has no 'cuda:99'"),
-        (lambda: call(f"train-vae --out {EMPTY}/v --seed -1"), ValueError, "seed: expected an integer of at least 0, got -1"),
+        (lambda: call(f"train-vae --out {EMPTY}/v --seed -1"), ValueError, "seed: expected an integer in [0, 9223372036854775807], got -1"),
         (lambda: call(f"train-vae --out {EMPTY}/v --levels 1"), ValueError, "levels: expected an integer of at least 2, got 1"),
         (lambda: call(f"train-vae --out {EMPTY}/v --num 0"), ValueError, "num: expected an integer of at least 2, got 0"),
         (lambda: call(f"train-vae --out {EMPTY}/v --kl-weight -1"), ValueError, "kl_weight: expected a number of at least 0, got -1"),

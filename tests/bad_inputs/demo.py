@@ -49,8 +49,8 @@ ROWS = {
     "picture_base64": "internal: images go through plots.tile_images, which checks them",
     "vae_experiment": "internal: train_vae checks the weights, load_images the folder",
     "optimizer_experiment": [
-        (lambda: demo.optimizer_experiment("x", {}, SCHEDULE, "no-such", save=False), FileNotFoundError, "no shipped weights 'no-such'")],
+        (lambda: demo.optimizer_experiment(None, {}, SCHEDULE, "no-such"), FileNotFoundError, "no shipped weights 'no-such'")],
     "sampling_experiment": [
-        (lambda: demo.sampling_experiment("x", "no-such", save=False), FileNotFoundError, "no shipped weights 'no-such'")],
+        (lambda: demo.sampling_experiment(None, "no-such"), FileNotFoundError, "no shipped weights 'no-such'")],
     "collect_sweep": [(lambda: demo.collect_sweep(("no-such-record",)), OSError, "no-such-record")],
 }

@@ -66,7 +66,8 @@ ROWS = {
         (config(clip_norm=0), ValueError, "clip_norm: expected a number above 0.0, got 0"),
         (config(ema_decay=1.1), ValueError, "ema_decay: expected a number in [0.0, 1.0], got 1.1"),
         (config(precision="fp16"), ValueError, "precision: expected one of 'auto', 'fp32', 'bf16', got 'fp16'"),
-        (config(seed=-1), ValueError, "seed: expected an integer of at least 0, got -1"),
+        (config(seed=-1), ValueError, "seed: expected an integer in [0, 9223372036854775807], got -1"),
+        (config(seed=2 ** 63), ValueError, "seed: expected an integer in [0, 9223372036854775807], got 9223372036854775808"),
         (config(log_every=0), ValueError, "log_every: expected an integer of at least 1"),
         (config(save_every=0), ValueError, "save_every: expected an integer of at least 1"),
         (config(eval_every=-1), ValueError, "eval_every: expected an integer of at least 0"),
@@ -88,6 +89,7 @@ ROWS = {
     "weights_swapped": [
         (lambda: swap({"wieght": torch.ones(1, 1)}), ValueError, "tensors: expected names of parameters, got 'wieght'"),
     ],
+    "processes_started": "internal: reads what the launcher has set",
     "split_parameters": "internal: sorts the parameters of any module, none is wrong",
     "orthogonalize": [
         (lambda: t.orthogonalize(torch.ones(2, 2)), ValueError, "matrices: expected shape (m rows columns), got shape (2, 2)"),
