@@ -25,7 +25,6 @@ class Machine:
     "Where and how to compute."
     device: str = "auto"  # cpu, cuda, cuda:1, mps (not for training); auto: cuda if there is one, else cpu
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # number format of matrix products; auto: bf16 where the hardware computes in it
-    seed: int = 0  # the same seed gives the same result
 
 
 On = Annotated[Machine, tyro.conf.arg(name="")]
@@ -36,6 +35,7 @@ class Demo:
     "Train everything on this machine, generate images, write pictures and metrics.json (12 minutes on 2 cores)."
     out: Path = Path("runs/demo")  # folder for what is written
     data: Path | None = None  # folder of CIFAR-10; None: TOKENBRIDGE_DATA, data/cifar10, a download, or synthetic images
+    seed: int = 0  # the same seed gives the same result
     on: On = Machine()
 
 
@@ -52,6 +52,7 @@ class TrainVAE:
     perceptual_weight: float | None = None  # weight of the perceptual distance in the loss, 0: none; None: as the recipe says
     levels: int | None = None  # levels per dimension; None: as the preset says
     resume: bool = False  # go on from the newest checkpoint in --out; the other options as before
+    seed: int = 0  # the same seed gives the same result
     on: On = Machine()
 
 # %% ../nbs/17_cli.ipynb #148e1b4c
@@ -69,6 +70,7 @@ class Train:
     cooldown: float | None = None  # share of the steps over which the learning rate falls to zero; None: as the recipe says
     finetune: bool = False  # start from the generator that --tokenizer holds, not from random weights
     resume: bool = False  # go on from the newest checkpoint in --out; the other options as before
+    seed: int = 0  # the same seed gives the same result
     on: On = Machine()
 
 # %% ../nbs/17_cli.ipynb #2e14661f
@@ -87,6 +89,7 @@ class Generate:
     top_p: float | None = None  # choose among the most probable levels with this total probability; None: all
     order: Literal["auto", "random", "raster", "confidence"] = "auto"  # in which tokens are revealed; auto: the backbone's own
     chunk_size: int = 100  # images at a time: bounds memory, changes nothing else
+    seed: int = 0  # the same seed gives the same result
     on: On = Machine(precision="fp32")
 
 
@@ -111,6 +114,7 @@ class Evaluate:
     cfg_scale: float | None = None  # guidance of the samples; None: as the recipe says
     temperature: float | None = None  # of the samples; None: as the recipe says
     out: Path = Path("runs/metrics.json")  # the file
+    seed: int = 0  # the same seed gives the same result
     on: On = Machine(precision="fp32")
 
 
@@ -218,12 +222,12 @@ def _model(name: str, on: Machine, generator: bool = False, option: str = "model
     return model
 
 
-def _generator(on: Machine):
+def _generator(seed: int):
     "The generator of all random numbers, on the CPU: the same on every device."
     import torch
     from tokenbridge.checks import check_int
-    check_int("seed", on.seed, 0, 2 ** 63 - 1)
-    return torch.Generator().manual_seed(on.seed)
+    check_int("seed", seed, 0, 2 ** 63 - 1)
+    return torch.Generator().manual_seed(seed)
 
 
 def _recipe(name: str):
@@ -260,7 +264,7 @@ def generate(
     wanted = parse_labels(options.labels, classes, names)
     labels = torch.tensor(wanted).repeat_interleave(options.num)
     recipe = replace(_recipe(model.name), **_chosen({"cfg_scale": options.cfg_scale, "temperature": options.temperature}))
-    random, out = _generator(options.on), _folder(options.out)
+    random, out = _generator(options.seed), _folder(options.out)
     with _autocast(options.on):
         images = model.generate(
             labels, options.steps, recipe.cfg_scale, options.cfg_schedule, recipe.temperature, options.top_k, options.top_p,
@@ -319,7 +323,7 @@ def _schedule(config, options):
     "The recipe's training with what the options change."
     changes = _chosen({"steps": options.steps, "batch_size": options.batch_size, "eval_every": getattr(options, "eval_every", None),
                        "cooldown": getattr(options, "cooldown", None)})
-    changes |= {"precision": options.on.precision, "seed": options.on.seed}
+    changes |= {"precision": options.on.precision, "seed": options.seed}
     if options.steps:
         changes["warmup"] = min(config.warmup, options.steps // 2)
     return replace(config, **changes)
@@ -364,16 +368,16 @@ def _save(model, options, started: float, result, images: str) -> None:
     model.save_pretrained(options.out, torch.bfloat16 if fits else torch.float32)
     path = options.out / "record.json"
     if not (options.resume and path.exists() and read_json(path)["results"]["history"] == result.history):   # nothing was left to do
-        write_json(path, _record(options.on, started, steps=result.steps, history=result.history, images=images,
+        write_json(path, _record(options.seed, started, steps=result.steps, history=result.history, images=images,
                                  processes=processes.num_processes))
     last = ", ".join(f"{name} {value:.4g}" for name, value in result.history[-1].items() if name not in ("step", "lr"))
     print(f"{result.steps} steps on {images} ({last}); saved in {options.out}")
 
 
-def _record(on: Machine, started: float, **results) -> dict:
+def _record(seed: int, started: float, **results) -> dict:
     "What was typed, on what, when, and what came out."
     from tokenbridge.files import run_record
-    return run_record(shlex.join(["tokenbridge", *sys.argv[1:]]), on.seed, started, **results)
+    return run_record(shlex.join(["tokenbridge", *sys.argv[1:]]), seed, started, **results)
 
 # %% ../nbs/17_cli.ipynb #e6da2b20
 def demo(
@@ -384,7 +388,7 @@ def demo(
     from tokenbridge.demo import run_demo
     device = _training_device(options.on.device)
     _folder(options.out)
-    run_demo(options.out, options.data, fast(False, True), options.on.seed, shlex.join(["tokenbridge", *sys.argv[1:]]),
+    run_demo(options.out, options.data, fast(False, True), options.seed, shlex.join(["tokenbridge", *sys.argv[1:]]),
              device, options.on.precision)
 
 
@@ -465,8 +469,8 @@ def evaluate(
     recipe = replace(_recipe(model.name), per_class=options.samples, test_images=options.num or len(test),
                      **_chosen({"cfg_scale": options.cfg_scale, "temperature": options.temperature}))
     with _autocast(options.on):
-        metrics, _ = measure(model, training, test, recipe, seed=options.on.seed, progress=True)
-    write_json(options.out, _record(options.on, started, images=test.source, **metrics))
+        metrics, _ = measure(model, training, test, recipe, seed=options.seed, progress=True)
+    write_json(options.out, _record(options.seed, started, images=test.source, **metrics))
     _print_rows({f"{part} {name}": f"{value:.0f}" if name == "images" else f"{value:.4g}" for part, report in metrics.items()
                  for name, value in report.items() if isinstance(value, float)})
     print(f"measured on {test.source}; all figures in {options.out}")
@@ -484,7 +488,7 @@ def benchmark(
         _folder(options.out.parent)
     report = benchmark.run(options.preset, options.batch_size, options.rounds, True, device, options.on.precision)
     if options.out is not None:
-        write_json(options.out, _record(options.on, started, **report))
+        write_json(options.out, _record(0, started, **report))
         print(f"all figures in {options.out}")
 
 # %% ../nbs/17_cli.ipynb #ecbaf059

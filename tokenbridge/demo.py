@@ -199,6 +199,7 @@ def measure(
     train_indices: Tensor | None = None, # (M, n, d) tokens of training images; None: computed from `training`
 ) -> tuple[dict, Tensor | None]:         # metrics, and the samples (classes * per_class, 3, H, W)
     "Figures of tokenizer, generator and samples (lesson 11 explains each)."
+    check_int("seed", seed, 0, 2 ** 63 - 1)   # what a torch.Generator takes
     judge, test = judge or load_classifier("judge"), test.take(recipe.test_images)
     metrics = {"tokenizer": evaluate_tokenizer(bridge.vae, bridge.quantizer, test.images, judge, test.labels)}
     if bridge.ar is None:

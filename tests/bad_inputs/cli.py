@@ -107,6 +107,7 @@ ROWS = {
     ],
     "command evaluate": [
         (lambda: call(f"evaluate --model {MODEL} --out {EMPTY}/m.json --samples 1"), ValueError, "samples: expected an integer of at least 2, got 1"),
+        (lambda: call(f"evaluate --model {MODEL} --out {EMPTY}/m.json --seed -1"), ValueError, "seed: expected an integer in [0, 9223372036854775807], got -1"),
         (lambda: call(f"evaluate --model {MODEL} --out {EMPTY}/m.json --num 0"), ValueError, "num: expected an integer of at least 1, got 0"),
         (lambda: call(f"evaluate --model {FOREIGN} --out {EMPTY}/m.json"), ValueError, "expected format"),
         (lambda: call(f"evaluate --model {MODEL} --out {A_FILE}/below/m.json"), OSError, "out: cannot make the folder"),

@@ -38,7 +38,7 @@ ROWS = {
          "start: backbone."),
     ],
     "balanced_labels": [(lambda: demo.balanced_labels(0, 1), ValueError, "classes: expected an integer of at least 1, got 0")],
-    "measure": "internal: its parts (evaluation, generation) check what they are given",
+    "measure": [(lambda: demo.measure(None, None, None, demo.RECIPES["fast"], seed=2 ** 63), ValueError, "seed: expected an integer in [0, 9223372036854775807]")],
     "write_pictures": "internal: called by run_demo",
     "compare": "internal: formats what `measure` gives",
     "shipped_metrics": "internal: has no arguments",
