@@ -314,7 +314,7 @@ def picture_base64(
     Image.fromarray(tile_images(images, columns, 2)).save(buffer, format="png", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
-# %% ../nbs/12_cifar.ipynb #58dbb332
+
 def _keeper(
     name: str | None,   # of the record; None: it is not written
 ):                      # record -> the same record

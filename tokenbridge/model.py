@@ -144,7 +144,7 @@ def _imagenet(size: str, width: int, blocks: int, heads: int, head_width: int, h
     "The paper's: images of 256 x 256 pixels, 256 tokens of 16 dimensions with 64 levels."
     backbone = BackboneConfig(tokens=256, dims=16, classes=1000, width=width, encoder_blocks=blocks, decoder_blocks=blocks, heads=heads,
                               class_tokens=64, dropout=0.1, attention_dropout=0.1)
-    head = HeadConfig(dims=16, levels=64, context_width=width, width=head_width, blocks=head_blocks, heads=8)
+    head = HeadConfig(dims=16, levels=64, context_width=width, width=head_width, blocks=head_blocks, heads=8, dropout=0.1)
     vae = VAEConfig(kind="kl16", image_size=256, latent_dims=16, factor=16)
     return ModelPreset(f"imagenet-{size}", vae, 64, ARConfig(backbone, head), _KL16_ORDER)
 
