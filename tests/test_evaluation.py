@@ -327,3 +327,38 @@ def test_more_levels_lose_less(tokenizer):
     latents = vae.encode(images.float() / 127.5 - 1).mean.detach().movedim(1, -1)
     lost = [evaluation.evaluate_tokenizer(vae, Quantizer.fit(latents, k), images)["psnr_quantized"] for k in (2, 8, 32)]
     assert lost == sorted(lost)
+
+
+def test_ssim_is_the_same_under_autocast():
+    one, other = (torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(i)) for i in (0, 1))
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = evaluation.image_ssim(one, one // 2 + other // 2)
+    assert torch.equal(inside, evaluation.image_ssim(one, one // 2 + other // 2))
+
+
+def test_nearest_finds_the_exact_copy():
+    for seed in range(60):
+        query = torch.randint(0, 256, (1, 3072), generator=torch.Generator().manual_seed(seed)).float()
+        almost = query.clone()
+        almost[0, seed] += 1
+        distances, ids = evaluation.nearest(query, torch.cat([almost, query]), num=1)
+        assert distances.item() == 0 and ids.item() == 1
+
+
+def test_a_judge_that_fails_is_left_in_its_mode():
+    class Fails(torch.nn.Linear):
+        def forward(self, x):
+            raise RuntimeError("no")
+    judge, kept = Fails(1, 1).train(), None
+    try:
+        evaluation.judge_classes(judge, torch.zeros(1, 3, 8, 8))
+    except RuntimeError as error:
+        kept = error
+    assert kept is not None and judge.training
+
+
+def test_features_may_be_trained_on():
+    judge = torch.nn.Identity()
+    judge.features = lambda images: images.flatten(1)
+    found = evaluation.judge_features(judge, torch.zeros(2, 3, 4, 4))
+    torch.nn.Linear(48, 1)(found).sum().backward()   # an inference tensor would refuse

@@ -82,7 +82,7 @@ class BackboneConfig:
     dropout: float = 0.0                # on the outputs of attention and MLP, and inside the MLP
     attention_dropout: float = 0.0      # on the attention weights
     label_dropout: float = 0.1          # share of the labels replaced by "none" in training
-    norm_eps: float = 1e-6              # epsilon of the LayerNorms
+    norm_eps: float = 1e-6              # epsilon of the LayerNorms (that behind the embedding: always 1e-6)
     mask_ratio_low: float = 0.7         # lower end of the share of hidden tokens in training
 
     def __post_init__(self):

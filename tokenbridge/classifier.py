@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_choice, check_int, check_number, check_tensor
+from .checks import check_choice, check_int, check_number, check_tensor, modes_restored
 from .data import ImageSet, batch_ids, random_flip, random_shift, to_float
 from .files import load_into, load_tensors, pretrained_folder
 
@@ -124,17 +124,17 @@ def triangle(
     return min(part / rise, (1 - part) / (1 - rise))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def accuracy(
     net: nn.Module,       # images (b, 3, h, w) -> logits (b, classes)
     data: ImageSet,       # images and labels
     batch: int = 500,     # images at a time
 ) -> float:               # share of right answers, in [0, 1]
     "How often the largest logit is at the label."
-    was_training = net.training
-    net.eval()
-    right = sum(int((net(to_float(x)).argmax(1) == y).sum()) for x, y in zip(data.images.split(batch), data.labels.split(batch)))
-    net.train(was_training)
+    device = next(net.parameters(), data.images).device
+    with modes_restored(net):
+        net.eval()
+        right = sum(int((net(to_float(x.to(device))).argmax(1).cpu() == y).sum()) for x, y in zip(data.images.split(batch), data.labels.split(batch)))
     return right / len(data)
 
 # %% ../nbs/classifier.ipynb #b24d3a1a

@@ -207,6 +207,14 @@ def _folder(path: Path) -> Path:
     return path
 
 
+def _file(path: Path) -> Path:
+    "A file that can be written, its folder made if need be."
+    if path.is_dir():
+        raise OSError(f"out: expected a file, {path} is a folder")
+    _folder(path.parent)
+    return path
+
+
 def _model(name: str, on: Machine, generator: bool = False, option: str = "model"):
     "A saved model on the chosen device, with a generator if that is needed; errors name the option."
     from tokenbridge.pipeline import TokenBridge
@@ -225,8 +233,8 @@ def _model(name: str, on: Machine, generator: bool = False, option: str = "model
 def _generator(seed: int):
     "The generator of all random numbers, on the CPU: the same on every device."
     import torch
-    from tokenbridge.checks import check_int
-    check_int("seed", seed, 0, 2 ** 63 - 1)
+    from tokenbridge.checks import check_seed
+    check_seed(seed)
     return torch.Generator().manual_seed(seed)
 
 
@@ -308,7 +316,7 @@ def reconstruct(
     images = (_read_images(options.images, options.num, size) if options.images
               else load_images("test", options.data, limit=options.num).images)
     real = to_float(images).to(choose_device(options.on.device))
-    _folder(options.out.parent)
+    _file(options.out)
     with torch.inference_mode(), _autocast(options.on):
         rows = {"real": real, "continuous": model.reconstruct(real, quantized=False).float(),
                 "quantized": model.reconstruct(real).float()}
@@ -409,6 +417,8 @@ def train_vae(
     for name in ("kl_weight", "perceptual_weight"):
         check_number(name, getattr(recipe, name), 0)
     out, images = _folder(options.out), _training_images(options, shape.vae.image_size)
+    h, w = (shape.vae.image_size // shape.vae.factor,) * 2
+    check_int("levels", levels, 2, h * w * min(len(images), 10000))   # as many different latents at least
     vae, result = demo.train_vae(images, shape.vae, schedule, recipe.kl_weight, recipe.perceptual_weight,
                                  folder=out, resume=options.resume, device=device)
     quantizer = demo.fit_quantizer(vae, images, levels)
@@ -459,9 +469,7 @@ def evaluate(
     if options.num is not None:
         check_int("num", options.num, 1)
     started, model = time.time(), _model(options.model, options.on)
-    if options.out.is_dir():
-        raise OSError(f"out: expected a file, {options.out} is a folder")
-    _folder(options.out.parent)
+    _file(options.out)
     test, training = (load_images(split, options.data, download=True) for split in ("test", "train"))
     if model.ar is not None and test.take(options.num).labels.bincount().max() < 2:   # their spread within a class is measured
         raise ValueError(f"num: expected two test images of some class at least, got {options.num} images")
@@ -485,7 +493,7 @@ def benchmark(
     from tokenbridge.files import write_json
     started, device = time.time(), choose_device(options.on.device)
     if options.out is not None:
-        _folder(options.out.parent)
+        _file(options.out)
     report = benchmark.run(options.preset, options.batch_size, options.rounds, True, device, options.on.precision)
     if options.out is not None:
         write_json(options.out, _record(0, started, **report))

@@ -293,7 +293,7 @@ def read_image(
             if image.mode.startswith("I"):            # 16 bits of grey
                 image = Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
             pixels = np.asarray(centre_square(image, size))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:   # SyntaxError: a broken PNG
         raise ValueError(f"{path}: expected an image file, could not read it ({type(error).__name__})") from None
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
@@ -341,7 +341,7 @@ def load_images(
         return load_cifar10(usual, split).take(limit)
     warnings.warn(f"{reason}: using SYNTHETIC images instead (set TOKENBRIDGE_DATA to a folder with CIFAR-10)", stacklevel=2)
     num = {"train": 10000, "test": 2000}[split]
-    return synthetic_images(min(num, limit or num), seed={"train": 0, "test": 1}[split])
+    return synthetic_images(num if limit is None else min(num, limit), seed={"train": 0, "test": 1}[split])
 
 # %% ../nbs/01_data.ipynb #40c0f4ad
 def random_flip(
@@ -350,7 +350,7 @@ def random_flip(
 ) -> Tensor:                       # (b, c, h, w)
     "Mirror each image left to right with probability one half."
     check_tensor("images", images, "b c h w")
-    flip = torch.rand(len(images), generator=generator) < 0.5
+    flip = torch.rand(len(images), generator=generator, device=generator.device) < 0.5
     return torch.where(flip[:, None, None, None].to(images.device), images.flip(-1), images)
 
 
@@ -362,7 +362,7 @@ def random_shift(
     "Shift each image by up to `pixels` in each direction; the edge is repeated."
     b, c, h, w = check_tensor("images", images, "b c h w").values()
     check_int("pixels", pixels, 0)
-    dy, dx = torch.randint(-pixels, pixels + 1, (2, b, 1), generator=generator)
+    dy, dx = torch.randint(-pixels, pixels + 1, (2, b, 1), generator=generator, device=generator.device).cpu()
     rows = (torch.arange(h) + dy).clamp(0, h - 1)[:, None, :, None].to(images.device)
     columns = (torch.arange(w) + dx).clamp(0, w - 1)[:, None, None, :].to(images.device)
     batch = torch.arange(b, device=images.device)[:, None, None, None]

@@ -16,15 +16,16 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .checks import check_int, check_number
+from .checks import check_int, check_number, check_seed
 from .classifier import load_classifier
 from .data import ImageSet, load_images, random_flip, to_float
 from .evaluation import (
     evaluate_generator, evaluate_samples, evaluate_tokenizer, hidden_mask, nll, position_histogram_nll)
 from .files import load_into, pretrained_folder, read_json, record_path, results_folder, run_record, save_record, write_json
+from .generation import Sampling
 from .model import ARConfig, ARModel, preset
 from .pipeline import TokenBridge, fingerprints, round_weights_
-from .quantizer import Quantizer, spectral_order
+from .quantizer import Quantizer, dequantize, spectral_order
 from .training import TrainConfig, TrainResult, train
 from .vae import VAE, VAEConfig, fit_latent_scale_, start_at_pca_, vae_loss
 
@@ -45,8 +46,8 @@ class Recipe:
     def __post_init__(self):
         for name in ("kl_weight", "perceptual_weight", "cfg_scale", "temperature"):
             check_number(name, getattr(self, name), 0)
-        for name in ("per_class", "test_images"):
-            check_int(name, getattr(self, name), 1)
+        check_int("per_class", self.per_class, 2)   # a spread within a class needs two
+        check_int("test_images", self.test_images, 1)
 
 # %% ../nbs/12_cifar.ipynb #fdaf35e1
 RECIPES = {
@@ -95,7 +96,7 @@ def train_vae(
     return fit_latent_scale_(round_weights_(vae).eval(), data.images[:20000]), result
 
 # %% ../nbs/12_cifar.ipynb #16d003fc
-@torch.inference_mode()
+@torch.no_grad()
 def encode(
     vae: VAE,            # trained
     images: Tensor,      # (N, 3, H, W) uint8
@@ -144,7 +145,7 @@ def tokenize_set(
 
 # %% ../nbs/12_cifar.ipynb #ed110bf2
 def train_generator(
-    bridge: TokenBridge,                   # VAE and quantizer; its generator is replaced
+    bridge: TokenBridge,                   # VAE and quantizer; both go into the result
     data: ImageSet,                        # training images
     config: ARConfig,                      # shape of the generator
     schedule: TrainConfig,                 # steps, batch, optimizer
@@ -157,13 +158,13 @@ def train_generator(
     start: ARModel | None = None,          # its weights are where training begins; None: random ones
 ) -> tuple[TokenBridge, TrainResult]:      # with the averaged generator in values that 16 bits can store; and the history
     "Tokenize once, then train the generator on indices. Raises ValueError for the first tensor of `start` that does not fit."
-    levels = bridge.quantizer.levels
+    levels = bridge.quantizer.levels.cpu()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(schedule.seed)
         if start is not None:   # before the minutes of tokenizing: a model that does not fit should cost nothing
             start = load_into(ARModel(config, levels), start.state_dict(), "start")
         indices = tokenize_set(bridge, data.images) if indices is None else indices
-        latents = rearrange(bridge.quantizer.dequantize(indices[:5000, 0].long()), "b (h w) d -> b d h w", h=bridge.vae.grid[0])
+        latents = rearrange(dequantize(indices[:5000, 0].long(), levels), "b (h w) d -> b d h w", h=bridge.vae.grid[0])
         model = ARModel(config, levels, spectral_order(latents)) if start is None else start
 
     def make_batch(ids, generator):
@@ -175,7 +176,7 @@ def train_generator(
     result = train(model, loss_fn, make_batch, len(data), schedule, folder, resume, evaluate, device=device, progress=progress, identity=same)
     model = ARModel(config, levels)
     model.load_state_dict(result.ema)
-    return TokenBridge(bridge.vae, bridge.quantizer, round_weights_(model)).eval(), result
+    return TokenBridge(bridge.vae, bridge.quantizer, round_weights_(model).to(bridge.quantizer.levels.device)).eval(), result
 
 # %% ../nbs/12_cifar.ipynb #603240f4
 def balanced_labels(
@@ -199,7 +200,7 @@ def measure(
     train_indices: Tensor | None = None, # (M, n, d) tokens of training images; None: computed from `training`
 ) -> tuple[dict, Tensor | None]:         # metrics, and the samples (classes * per_class, 3, H, W)
     "Figures of tokenizer, generator and samples (lesson 11 explains each)."
-    check_int("seed", seed, 0, 2 ** 63 - 1)   # what a torch.Generator takes
+    check_seed(seed)
     judge, test = judge or load_classifier("judge"), test.take(recipe.test_images)
     metrics = {"tokenizer": evaluate_tokenizer(bridge.vae, bridge.quantizer, test.images, judge, test.labels)}
     if bridge.ar is None:
@@ -231,6 +232,7 @@ def write_pictures(
     count = min(len(samples), 10 * len(classes))
     labels = classes + [""] * (count - len(classes))
     axes = panels(columns=len(histories), width=4)
+    axes = list(axes) if len(histories) > 1 else [axes]
     for ax, (name, rows_) in zip(axes, histories.items()):
         curves(ax, {name: ([row["step"] for row in rows_], [row["loss"] for row in rows_])}, smoothing=0.5, title=name)
     return [
@@ -324,6 +326,14 @@ def _keeper(
     record_path(name)
     return lambda record: save_record(name, record) and record
 
+
+def _with_generator(model: str | Path) -> TokenBridge:
+    "A saved model that has a generator."
+    bridge = TokenBridge.from_pretrained(model)
+    if bridge.ar is None:
+        raise ValueError(f"model: {model} is a tokenizer without a generator")
+    return bridge
+
 # %% ../nbs/12_cifar.ipynb #21fcb9bf
 def vae_experiment(
     name: str | None,                   # the record becomes data/results/NAME.json; None: it is only returned
@@ -336,6 +346,8 @@ def vae_experiment(
 ) -> dict:                              # the record
     "Train a `cifar-tiny` VAE and measure it continuous and at several numbers of levels."
     keep = _keeper(name)
+    for k in levels:
+        check_int("levels", k, 2)
     started, training, test = time.time(), load_images("train", root), load_images("test", root, limit=test_images)
     vae, result = train_vae(training, preset("cifar-tiny").vae, schedule, kl_weight, perceptual_weight)
     judge, shown, latents = load_classifier("judge"), to_float(test.images[:10]), encode(vae, training.images[:10000])
@@ -375,14 +387,15 @@ def optimizer_experiment(
     root: str | Path | None = None,     # folder of CIFAR-10
 ) -> dict:                              # the record
     "Train the same generator on the same batches with several optimizers, and measure each on held-out tokens."
-    keep = _keeper(name)
-    started, bridge = time.time(), TokenBridge.from_pretrained(model)
+    keep, schedules = _keeper(name), {label: replace(schedule, **changes) for label, changes in trials.items()}
+    check_int("schedule.eval_every", schedule.eval_every, 1)
+    started, bridge = time.time(), _with_generator(model)
     training, test = load_images("train", root, limit=train_images), load_images("test", root, limit=test_images)
     indices, held_out, config = tokenize_set(bridge, training.images), tokenize_images(bridge, test.images), bridge.ar.config
     look, runs = lambda ar, step: {"nll": nll(ar, held_out, test.labels, schedule.seed)}, []
     for label, changes in trials.items():
         began = time.time()
-        result = train_generator(bridge, training, config, replace(schedule, **changes), indices=indices, evaluate=look)[1]
+        result = train_generator(bridge, training, config, schedules[label], indices=indices, evaluate=look)[1]
         curve = [{"step": row["step"], "nll": row["nll"]} for row in result.history if "nll" in row]
         runs.append({"trial": label, "changes": changes, "seconds": round(time.time() - began, 1), "curve": curve})
     position = position_histogram_nll(indices[:, 0].long(), held_out, bridge.quantizer.num_levels, hidden_mask(*held_out.shape[:2], schedule.seed))
@@ -402,7 +415,11 @@ def sampling_experiment(
 ) -> dict:                                      # the record
     "Judge samples of several settings: agreement and variance, relative to quantized test images."
     keep = _keeper(name)
-    started, bridge, test = time.time(), TokenBridge.from_pretrained(model), load_images("test", root)
+    check_seed(seed)
+    check_int("per_class", per_class, 2)
+    for cfg_scale, temperature in settings:
+        Sampling(cfg_scale, temperature=temperature)   # a setting that nobody can sample with is found first
+    started, bridge, test = time.time(), _with_generator(model), load_images("test", root)
     labels, judge = balanced_labels(len(test.classes), per_class), load_classifier("judge")
     reference = decode_indices(bridge, tokenize_images(bridge, test.images))
     runs = []
@@ -412,4 +429,4 @@ def sampling_experiment(
         report = evaluate_samples(samples, labels, judge, reference, test.labels)
         runs.append({"cfg_scale": cfg_scale, "temperature": temperature} | {key: report[key] for key in ("agreement_ratio", "variance_ratio")})
     command = f"sampling_experiment({name!r}, {str(model)!r}, {settings!r}, per_class={per_class}, seed={seed})"
-    return keep(run_record(command, seed, started, per_class=per_class, runs=runs))
+    return keep(run_record(command, seed, started, per_class=per_class, runs=runs, data=test.source))

@@ -11,13 +11,14 @@ __all__ = ['image_psnr', 'psnr', 'image_ssim', 'ssim', 'judge_classes', 'judge_f
 # %% ../nbs/11_evaluation.ipynb #65539a4e
 import math
 from collections import defaultdict
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .checks import check_finite, check_indices, check_int, check_number, check_tensor, modes_restored
+from .checks import check_finite, check_indices, check_int, check_number, check_seed, check_tensor, modes_restored
 from .data import to_float, to_uint8
 from .model import ARModel
 from .quantizer import Quantizer
@@ -71,7 +72,8 @@ def _window_matrix(length: int, size: int = 11, deviation: float = 1.5) -> Tenso
 def _local_mean(images: Tensor) -> Tensor:
     "Gaussian-weighted mean around every place where the window fits: (..., h, w) -> (..., h - 10, w - 10)."
     rows, columns = (_window_matrix(size).to(images) for size in images.shape[-2:])
-    return rows @ images @ columns.T
+    with torch.autocast(images.device.type, enabled=False):   # differences of squares of grey levels: 16 bits are not enough
+        return rows @ images @ columns.T
 
 # %% ../nbs/11_evaluation.ipynb #6f8cf8c6
 def image_ssim(
@@ -99,24 +101,24 @@ def ssim(
     return float(image_ssim(images, others).mean())
 
 # %% ../nbs/11_evaluation.ipynb #29e966de
-@torch.inference_mode()
+@torch.no_grad()
 def judge_classes(
     judge: nn.Module,   # images (b, 3, h, w) in [-1, 1] -> logits (b, classes)
     images: Tensor,     # (N, 3, h, w) bytes, or floats in [-1, 1], which are rounded to bytes
     batch: int = 500,   # images at a time
 ) -> Tensor:            # (N,) classes
     "The class that the judge names for each image."
-    return torch.cat([judge(part).argmax(1).cpu() for part in _for_judge(judge, images, batch)])
+    return _ask(judge, images, batch, lambda part: judge(part).argmax(1))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def judge_features(
     judge: nn.Module,   # has .features: images (b, 3, h, w) -> (b, f)
     images: Tensor,     # (N, 3, h, w) bytes, or floats in [-1, 1], which are rounded to bytes
     batch: int = 500,   # images at a time
 ) -> Tensor:            # (N, f)
     "The judge's last features of each image."
-    return torch.cat([judge.features(part).float().cpu() for part in _for_judge(judge, images, batch)])
+    return _ask(judge, images, batch, lambda part: judge.features(part).float())
 
 
 def class_agreement(
@@ -130,14 +132,13 @@ def class_agreement(
     return float((judge_classes(judge, images, batch) == labels.cpu()).float().mean())
 
 # %% ../nbs/11_evaluation.ipynb #884609c6
-def _for_judge(judge: nn.Module, images: Tensor, batch: int):
-    "Batches of images as the judge wants them, while it is in evaluation mode."
+def _ask(judge: nn.Module, images: Tensor, batch: int, answer: Callable[[Tensor], Tensor]) -> Tensor:
+    "The answers for all images, on the CPU, from a judge in evaluation mode."
     check_int("batch", batch, 1)
     device = next(judge.parameters(), images).device
     with modes_restored(judge):
         judge.eval()
-        for part in _bytes("images", images).split(batch):
-            yield to_float(part.to(device))
+        return torch.cat([answer(to_float(part.to(device))).cpu() for part in _bytes("images", images).split(batch)])
 
 # %% ../nbs/11_evaluation.ipynb #eeeea68e
 def level_usage(
@@ -236,7 +237,7 @@ def hidden_mask(
     "Which tokens an evaluation hides: the same number in every image, at random places."
     for name, value in (("num", num), ("tokens", tokens)):
         check_int(name, value, 1)
-    check_int("seed", seed, 0)
+    check_seed(seed)
     check_number("hidden", hidden, 0, 1, open_low=True)
     order = torch.rand(num, tokens, generator=torch.Generator().manual_seed(seed)).argsort(1)
     count = max(1, round(hidden * tokens))
@@ -319,7 +320,7 @@ def evaluate_samples(
     return {**report, **ratios, "images": float(len(images))}
 
 # %% ../nbs/11_evaluation.ipynb #7ed324e1
-@torch.inference_mode()
+@torch.no_grad()
 def nearest(
     queries: Tensor,     # (b, f), or (b, v, f): v views of each, of which the nearest counts
     candidates: Tensor,  # (N, f) floats or bytes
@@ -333,15 +334,17 @@ def nearest(
     check_tensor("candidates", candidates, "N f", f=size["f"])
     check_int("num", num, 1, len(candidates))
     check_int("chunk", chunk, 1)
-    best = torch.full((size["b"], num), math.inf), torch.zeros(size["b"], num, dtype=torch.int64)
+    device, keep = queries.device, min(len(candidates), num + 16)   # a few more: the search rounds, the order is settled at the end
+    best = torch.full((size["b"], keep), math.inf, device=device), torch.zeros(size["b"], keep, dtype=torch.int64, device=device)
     for first, part in zip(range(0, len(candidates), chunk), candidates.split(chunk)):
-        found = torch.cdist(rearrange(views.float(), "b v f -> (b v) f"), part.float())
+        found = torch.cdist(rearrange(views.float(), "b v f -> (b v) f"), part.to(device).float())
         found = rearrange(found, "(b v) c -> b v c", b=size["b"]).amin(1)
-        ids = torch.arange(first, first + len(part)).expand_as(found)
+        ids = torch.arange(first, first + len(part), device=device).expand_as(found)
         together, ids = torch.cat([best[0], found], 1), torch.cat([best[1], ids], 1)
-        values, at = together.topk(num, largest=False)
+        values, at = together.topk(keep, largest=False)
         best = values, ids.gather(1, at)
-    return _exact(views, candidates, best[1])
+    distances, ids = _exact(views, candidates, best[1])
+    return distances[:, :num], ids[:, :num]
 
 
 def nearest_images(
@@ -365,9 +368,11 @@ def nearest_images(
 # %% ../nbs/11_evaluation.ipynb #3d733032
 def _exact(views: Tensor, candidates: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
     "Distances (b, num) of the chosen ids again, by differences (the search expands the square, and loses digits), in order."
-    chosen = candidates[ids.flatten()].view(*ids.shape, -1).float()
-    distances = (views.float()[:, None] - chosen[:, :, None]).norm(dim=-1).amin(-1)
-    distances, order = distances.sort(dim=1)
+    distances = []
+    for some, rows in zip(views.float().split(64), ids.to(candidates.device).split(64)):
+        chosen = candidates[rows.flatten()].view(*rows.shape, -1).to(some)
+        distances.append((some[:, None] - chosen[:, :, None]).norm(dim=-1).amin(-1))
+    distances, order = torch.cat(distances).sort(dim=1)
     return distances, ids.gather(1, order)
 
 # %% ../nbs/11_evaluation.ipynb #3e099d0f
@@ -378,7 +383,10 @@ def _tokenizer_batch(vae, quantizer: Quantizer, images: Tensor) -> tuple[dict[st
     tokens = rearrange(latents, "b d h w -> b h w d")
     indices = quantizer.quantize(tokens)
     quantized = rearrange(quantizer.dequantize(indices), "b h w d -> b d h w")
-    pictures = {"continuous": to_uint8(vae.decode(latents)).cpu(), "quantized": to_uint8(vae.decode(quantized)).cpu()}
+    decoded = {"continuous": vae.decode(latents), "quantized": vae.decode(quantized)}
+    for name, picture in decoded.items():
+        check_finite(f"{name} reconstructions", picture)
+    pictures = {name: to_uint8(picture).cpu() for name, picture in decoded.items()}
     return pictures, tokens.flatten(0, 2).cpu(), indices.flatten(0, 2).cpu()
 
 

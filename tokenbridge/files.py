@@ -193,7 +193,8 @@ def load_into(
             raise ValueError(f"{source}: {name}: expected shape {tuple(own[name].shape)}, got {tuple(tensor.shape)}")
         if tensor.is_floating_point() != own[name].is_floating_point():
             raise ValueError(f"{source}: {name}: expected {own[name].dtype}, got {tensor.dtype}")
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        infinite = tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
+        if infinite and bool(torch.isfinite(own[name]).all()):   # a module that has infinities itself, such as a mask's, may keep them
             raise ValueError(f"{source}: {name}: holds NaN or infinite values")
     module.load_state_dict(dict(tensors), strict=not allow_missing)
     return module

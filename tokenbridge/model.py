@@ -87,6 +87,7 @@ class ARModel(KeepsFloat32):
 
     def _predict(self, indices: Tensor, labels: Tensor | None, mask: Tensor) -> tuple[Tensor, Tensor]:
         "Logits (m, d, k) and true indices (m, d) of the m hidden tokens; the head runs on no others."
+        check_tensor("mask", mask, "b n", "bool", b=len(indices), n=indices.shape[1])
         context = self.backbone(dequantize(indices, self.levels), labels, mask)
         hidden = mask.flatten().nonzero()[:, 0]
         if not len(hidden):

@@ -141,6 +141,8 @@ def _read_parts(folder: Path) -> tuple[VAE, Quantizer, ARModel | None, str]:
             ar = ARModel(config_from_dict(ARConfig, config["ar"], str(folder / "config.json")), quantizer.levels)
             ar.trained_on = config["fingerprints"]
             load_into(ar, parts["ar"], f"{source} (ar)")
+            if ar.head.order.sort().values.tolist() != list(range(len(ar.head.order))):
+                raise ValueError(f"{source} (ar): head.order: expected a permutation of the dimensions, got {ar.head.order.tolist()}")
     _check_fingerprints(fingerprints(vae, quantizer), config["fingerprints"], source)
     return vae, quantizer, ar, config["name"]
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .checks import check_choice, check_int, check_number, check_tensor, modes_restored
+from .checks import check_choice, check_int, check_number, check_seed, check_tensor, modes_restored
 from .data import batch_ids
 from .files import _sync_folder, atomic_write, load_into, load_tensors, save_tensors
 
@@ -64,17 +64,19 @@ def _check_config(config) -> None:
         check_int(name, getattr(config, name), 1)
     for name in ("warmup", "eval_every"):
         check_int(name, getattr(config, name), 0)
-    check_int("seed", config.seed, 0, 2 ** 63 - 1)   # what a torch.Generator takes
+    check_seed(config.seed)
     for name in ("lr", "muon_lr", "clip_norm"):
         check_number(name, getattr(config, name), 0.0, open_low=True)
     check_number("final_lr", config.final_lr, 0.0, config.lr)
     check_number("weight_decay", config.weight_decay, 0.0)
     check_number("cooldown", config.cooldown, 0.0, 1.0)
     check_number("ema_decay", config.ema_decay, 0.0, 1.0)
-    if len(config.betas) != 2:
+    if not isinstance(config.betas, tuple) or len(config.betas) != 2:
         raise ValueError(f"betas: expected two numbers, got {config.betas!r}")
     for beta in config.betas:
         check_number("betas", beta, 0.0, 1.0)
+        if beta == 1:
+            raise ValueError(f"betas: expected numbers below 1, got {config.betas!r}")
     check_choice("optimizer", config.optimizer, ("adamw", "muon"))
     check_choice("schedule", config.schedule, ("cosine", "constant", "trapezoid"))
     check_choice("precision", config.precision, ("auto", "fp32", "bf16"))
@@ -112,8 +114,8 @@ def learning_rate(
 def ema_init(
     tensors: Mapping[str, Tensor],  # name -> parameter
 ) -> dict[str, Tensor]:             # name -> copy
-    "Copies of the parameters as they are now."
-    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    "Copies of the parameters as they are now, in 32 bits at least: a 16-bit average would not move by a thousandth."
+    return {name: tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32), copy=True) for name, tensor in tensors.items()}
 
 
 def ema_decay_at(
@@ -136,7 +138,7 @@ def ema_update_(
     check_number("decay", decay, 0.0, 1.0)
     if ema.keys() != tensors.keys():
         raise ValueError(f"tensors: expected the names of the averages, got {sorted(ema.keys() ^ tensors.keys())[:3]} in one only")
-    torch._foreach_lerp_(list(ema.values()), [tensors[name].detach() for name in ema], 1 - decay)
+    torch._foreach_lerp_(list(ema.values()), [tensors[name].detach().to(average.dtype) for name, average in ema.items()], 1 - decay)
 
 # %% ../nbs/08_training.ipynb #d1f94961
 @contextmanager
@@ -148,6 +150,9 @@ def weights_swapped(
     live = {n: p for n, p in module.named_parameters() if n in tensors}
     if unknown := sorted(tensors.keys() - live.keys()):
         raise ValueError(f"tensors: expected names of parameters, got {unknown[0]!r}")
+    for name, parameter in live.items():
+        if tensors[name].shape != parameter.shape:
+            raise ValueError(f"tensors[{name!r}]: expected shape {tuple(parameter.shape)}, got {tuple(tensors[name].shape)}")
     kept = ema_init(live)
     with modes_restored(module):
         try:
@@ -204,7 +209,7 @@ def _nesterov(memory: list[Tensor], grads: list[Tensor], momentum: float) -> lis
     return list(torch._foreach_lerp(grads, memory, momentum))
 
 
-def _orthogonal_steps(params: list[Tensor], directions: list[Tensor], parts: Mapping) -> list[Tensor]:
+def _orthogonal_steps(params: list[Tensor], directions: list[Tensor], parts: Mapping, shared: bool) -> list[Tensor]:
     "Cut matrices into their parts, orthogonalize equal shapes in one batch, scale by sqrt(max(1, rows / columns))."
     shapes, out = {}, []
     for parameter, direction in zip(params, directions):
@@ -213,7 +218,7 @@ def _orthogonal_steps(params: list[Tensor], directions: list[Tensor], parts: Map
         for i, piece in enumerate(pieces):
             shapes.setdefault(tuple(piece.shape), []).append((out[-1], i, piece))
     for (rows, columns), entries in shapes.items():
-        batch = _shared_out(torch.stack([piece for *_, piece in entries]))
+        batch = (_shared_out if shared else orthogonalize)(torch.stack([piece for *_, piece in entries]))
         for (slots, i, _), matrix in zip(entries, batch * math.sqrt(max(1.0, rows / columns))):
             slots[i] = matrix
     return [torch.cat(slots) if len(slots) > 1 else slots[0] for slots in out]
@@ -240,12 +245,13 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,     # Nesterov momentum
         weight_decay: float = 0.0,  # decoupled
         parts: Mapping | None = None,  # parameter -> into how many square pieces its rows fall (3 for a qkv matrix)
+        shared: bool = False,       # True: all processes hold the same gradients, and each orthogonalizes its share
     ):
         check_number("lr", lr, 0.0)
         check_number("momentum", momentum, 0.0, 1.0)
         check_number("weight_decay", weight_decay, 0.0)
         super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
-        self.parts = dict(parts or {})
+        self.parts, self.shared = dict(parts or {}), shared
         for parameter in (p for group in self.param_groups for p in group["params"]):
             if parameter.ndim != 2:
                 raise ValueError(f"params: expected matrices, got a parameter of shape {tuple(parameter.shape)}")
@@ -261,7 +267,7 @@ class Muon(torch.optim.Optimizer):
                     self.state[parameter]["momentum"] = torch.zeros_like(parameter)
             memory = [self.state[p]["momentum"] for p in params]
             directions = _nesterov(memory, [p.grad for p in params], group["momentum"])
-            for parameter, direction in zip(params, _orthogonal_steps(params, directions, self.parts)):
+            for parameter, direction in zip(params, _orthogonal_steps(params, directions, self.parts, self.shared)):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-group["lr"])
         return loss
 
@@ -280,7 +286,9 @@ def make_optimizers(
     optimizers = [torch.optim.AdamW(groups, config.lr, config.betas, fused=True)] if groups else []
     if muon:
         parts = {params[n]: pieces for n in muon for key, pieces in _PIECES.items() if key in n}
-        optimizers.append(Muon([params[n] for n in muon], config.muon_lr, weight_decay=config.weight_decay, parts=parts))
+        optimizers.append(Muon([params[n] for n in muon], config.muon_lr, weight_decay=config.weight_decay, parts=parts, shared=True))
+    elif config.optimizer == "muon":
+        raise ValueError("optimizer: 'muon' trains the matrices of blocks (names with 'blocks.'), and this module has none")
     if not optimizers:
         raise ValueError("module: expected trainable parameters, got none")
     for group in (g for optimizer in optimizers for g in optimizer.param_groups):
@@ -507,7 +515,7 @@ class _Step(nn.Module):
         _check_columns("loss_fn", scalars)
         if not isinstance(loss, Tensor) or loss.ndim:
             raise ValueError(f"loss_fn: expected a scalar tensor, got {getattr(loss, 'shape', type(loss).__name__)}")
-        return loss, {name: torch.as_tensor(value).detach().float() for name, value in scalars.items()}
+        return loss, {name: torch.as_tensor(value, device=loss.device).detach().float() for name, value in scalars.items()}
 
 # %% ../nbs/08_training.ipynb #e2d8b29b
 def _micro_batches(run: _Run, make_batch: Callable, num_samples: int):
@@ -574,6 +582,8 @@ def _update(run: _Run, scalars: dict[str, float]) -> None:
 def _log(run: _Run, scalars: dict[str, float], evaluate: Callable | None) -> dict | None:
     "Add a step to the window; every log_every steps and after an evaluation return the new row."
     config = run.config
+    if run.window and run.window.keys() != {"rows", *scalars}:
+        raise ValueError(f"loss_fn: expected the same scalars in every step, got {sorted(scalars)} after {sorted(run.window.keys() - {'rows'})}")
     for name, value in {"rows": 1, **scalars}.items():
         run.window[name] = run.window.get(name, 0.0) + value
     due = config.eval_every and (run.step % config.eval_every == 0 or run.step == config.steps)
@@ -583,6 +593,8 @@ def _log(run: _Run, scalars: dict[str, float], evaluate: Callable | None) -> dic
     rows = run.window.pop("rows")
     means = {name: value / rows for name, value in run.window.items()}
     run.window = {}
+    if both := sorted(means.keys() & evaluation.keys()):
+        raise ValueError(f"evaluate: {both[0]!r} is logged by loss_fn already, expected another name")
     return {"step": run.step, "lr": learning_rate(run.step - 1, config), **means, **evaluation}
 
 
@@ -696,6 +708,7 @@ def _make_run(module, loss_fn, config, num_samples, folder, device, trainable, i
         raise ValueError(f"batch_size: expected a multiple of {pieces} (processes x accumulation), got {config.batch_size}")
     precision = choose_precision(accelerator.device, config.precision)
     module.to(accelerator.device, memory_format=torch.channels_last if config.channels_last else torch.preserve_format)
+    module.zero_grad(set_to_none=True)   # what an earlier backward pass may have left
     wrapped = accelerator.prepare(_Step(module, loss_fn, precision))
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
     identity = json.loads(json.dumps({**(identity or {}), **asdict(config), "precision": precision, "num_samples": num_samples,
@@ -706,7 +719,7 @@ def _make_run(module, loss_fn, config, num_samples, folder, device, trainable, i
 # %% ../nbs/08_training.ipynb #5f984fd9
 def processes_started() -> int:   # 1 without a launcher
     "How many processes the launcher (torchrun, accelerate) has started for this training."
-    return int(os.environ.get("WORLD_SIZE", 1))
+    return int(os.environ.get("WORLD_SIZE") or 1)
 
 # %% ../nbs/08_training.ipynb #63f30037
 def _accelerator(device: str | torch.device | None, accumulation: int):
@@ -770,6 +783,10 @@ def train(
 ) -> TrainResult:
     "Train, with everything that a long run needs; the same arguments always give the same weights."
     check_int("num_samples", num_samples, 1)
+    if isinstance(trainable, str):
+        raise ValueError(f"trainable: expected beginnings of names, such as ({trainable!r},), got one string")
+    if resume and folder is None:
+        raise ValueError("resume: expected a folder to go on from, got folder=None")
     prefixes = None if trainable is None else sorted(trainable)
     with _only_trainable(module, prefixes):
         run = _make_run(module, loss_fn, config, num_samples, folder, device, prefixes, identity)

@@ -41,6 +41,11 @@ ROWS = {
         (lambda: c.check_int("x", 5, 0, 4), ValueError, "x: expected an integer in [0, 4], got 5"),
         (lambda: c.check_int("x", True, 0), ValueError, "got True"),
     ],
+    "check_seed": [
+        (lambda: c.check_seed(-1), ValueError, "seed: expected an integer in [0, 9223372036854775807], got -1"),
+        (lambda: c.check_seed(2 ** 63), ValueError, "got 9223372036854775808"),
+        (lambda: c.check_seed(0.5), ValueError, "got 0.5"),
+    ],
     "check_choice": [(lambda: c.check_choice("x", "c", ("a", "b")), ValueError, "x: expected one of 'a', 'b', got 'c'")],
     "config_from_dict": [
         (lambda: c.config_from_dict(Shape, None, "f.json"), ValueError, "f.json: expected the fields of Shape, got NoneType"),

@@ -1,5 +1,6 @@
 "Bad inputs of `demo`, and the message each must give."
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ ROWS = {
     "Recipe": [
         (lambda: demo.Recipe(SCHEDULE, SCHEDULE, kl_weight=-1), ValueError, "kl_weight: expected a number of at least 0, got -1"),
         (lambda: demo.Recipe(SCHEDULE, SCHEDULE, temperature=-1), ValueError, "temperature: expected a number of at least 0, got -1"),
-        (lambda: demo.Recipe(SCHEDULE, SCHEDULE, per_class=0), ValueError, "per_class: expected an integer of at least 1, got 0"),
+        (lambda: demo.Recipe(SCHEDULE, SCHEDULE, per_class=1), ValueError, "per_class: expected an integer of at least 2, got 1"),
     ],
     "train_vae": [
         (lambda: demo.train_vae(DATA, preset("imagenet-b").vae, SCHEDULE), ValueError, "data: expected images of 256 x 256 pixels, got 32 x 32"),
@@ -49,8 +50,13 @@ ROWS = {
     "picture_base64": "internal: images go through plots.tile_images, which checks them",
     "vae_experiment": "internal: train_vae checks the weights, load_images the folder",
     "optimizer_experiment": [
-        (lambda: demo.optimizer_experiment(None, {}, SCHEDULE, "no-such"), FileNotFoundError, "no shipped weights 'no-such'")],
+        (lambda: demo.optimizer_experiment(None, {}, SCHEDULE), ValueError, "schedule.eval_every: expected an integer of at least 1, got 0"),
+        (lambda: demo.optimizer_experiment(None, {"a": {"lr": -1.0}}, SCHEDULE), ValueError, "lr: expected a number above 0.0, got -1.0"),
+        (lambda: demo.optimizer_experiment(None, {}, replace(SCHEDULE, eval_every=1), "no-such"), FileNotFoundError, "no shipped weights 'no-such'")],
     "sampling_experiment": [
+        (lambda: demo.sampling_experiment(None, settings=((1, 1.0), (5, -1.0))), ValueError, "temperature: expected a number of at least 0"),
+        (lambda: demo.sampling_experiment(None, seed=-1), ValueError, "seed: expected an integer in"),
+        (lambda: demo.sampling_experiment(None, per_class=1), ValueError, "per_class: expected an integer of at least 2, got 1"),
         (lambda: demo.sampling_experiment(None, "no-such"), FileNotFoundError, "no shipped weights 'no-such'")],
     "collect_sweep": [(lambda: demo.collect_sweep(("no-such-record",)), OSError, "no-such-record")],
 }

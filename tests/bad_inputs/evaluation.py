@@ -79,7 +79,7 @@ ROWS = {
     "position_histogram_nll": HISTOGRAM_ROWS(e.position_histogram_nll),
     "hidden_mask": [
         (lambda: e.hidden_mask(0, 6, 0), ValueError, "num: expected an integer of at least 1, got 0"),
-        (lambda: e.hidden_mask(2, 6, -1), ValueError, "seed: expected an integer of at least 0, got -1"),
+        (lambda: e.hidden_mask(2, 6, -1), ValueError, "seed: expected an integer in [0, 9223372036854775807], got -1"),
         (lambda: e.hidden_mask(2, 6, 0, 0.0), ValueError, "hidden: expected a number in (0, 1], got 0.0"),
         (lambda: e.hidden_mask(2, 6, 0, 75), ValueError, "hidden: expected a number in (0, 1], got 75"),
     ],

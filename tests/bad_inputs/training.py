@@ -25,6 +25,12 @@ def run(loss_fn=lambda module, batch, generator: module(batch[0]).sum(), config=
     return t.train(module, loss_fn, lambda ids, generator: (torch.ones(len(ids), 1),), num_samples, config, progress=False, **options)
 
 
+def sometimes():
+    "A loss with one more scalar in its second step."
+    calls = iter(({}, {"more": 1.0}))
+    return lambda module, batch, generator: (module(batch[0]).sum(), next(calls))
+
+
 def full_disk(write):
     with mock.patch.object(t, "save_tensors", side_effect=OSError(errno.ENOSPC, "No space left on device")):
         return write()
@@ -62,6 +68,8 @@ ROWS = {
         (config(cooldown=1.5), ValueError, "cooldown: expected a number"),
         (config(betas=(0.9, 1.5)), ValueError, "betas: expected a number in [0.0, 1.0], got 1.5"),
         (config(betas=(0.9,)), ValueError, "betas: expected two numbers"),
+        (config(betas=0.9), ValueError, "betas: expected two numbers, got 0.9"),
+        (config(betas=(0.9, 1.0)), ValueError, "betas: expected numbers below 1, got (0.9, 1.0)"),
         (config(weight_decay=-0.1), ValueError, "weight_decay: expected a number"),
         (config(clip_norm=0), ValueError, "clip_norm: expected a number above 0.0, got 0"),
         (config(ema_decay=1.1), ValueError, "ema_decay: expected a number in [0.0, 1.0], got 1.1"),
@@ -87,6 +95,7 @@ ROWS = {
         (lambda: t.ema_update_({"a": torch.ones(1)}, {"a": torch.ones(1)}, -0.1), ValueError, "decay: expected a number in [0.0, 1.0], got -0.1"),
     ],
     "weights_swapped": [
+        (lambda: swap({"weight": torch.ones(1)}), ValueError, "tensors['weight']: expected shape (1, 1), got (1,)"),
         (lambda: swap({"wieght": torch.ones(1, 1)}), ValueError, "tensors: expected names of parameters, got 'wieght'"),
     ],
     "processes_started": "internal: reads what the launcher has set",
@@ -104,6 +113,7 @@ ROWS = {
     ],
     "Muon.step": "internal: reads gradients that autograd made",
     "make_optimizers": [
+        (lambda: t.make_optimizers(nn.Linear(1, 1), TrainConfig(1, optimizer="muon")), ValueError, "optimizer: 'muon' trains the matrices of blocks"),
         (lambda: t.make_optimizers(frozen(), CONFIG), ValueError, "module: expected trainable parameters, got none"),
     ],
     "choose_precision": [
@@ -137,6 +147,11 @@ ROWS = {
         (lambda: run(loss_fn=lambda module, batch, _: module(batch[0]).sum() * INF), RuntimeError, "in step 0; last good checkpoint: none"),
         (lambda: run(device="tpu"), ValueError, "device: expected one of 'cpu', 'cuda', got 'tpu'"),
         (lambda: run(trainable=["decoder"]), ValueError, "trainable: expected beginnings of parameters' names, got 'decoder'"),
+        (lambda: run(trainable="weight"), ValueError, "trainable: expected beginnings of names, such as ('weight',), got one string"),
+        (lambda: run(resume=True), ValueError, "resume: expected a folder to go on from, got folder=None"),
+        (lambda: run(loss_fn=sometimes(), config=TrainConfig(2, batch_size=2, warmup=0)), ValueError, "loss_fn: expected the same scalars in every step"),
+        (lambda: run(loss_fn=lambda module, batch, _: (module(batch[0]).sum(), {"mse": 1.0}), config=TrainConfig(1, batch_size=2, eval_every=1),
+                     evaluate=lambda module, step: {"mse": 2.0}), ValueError, "evaluate: 'mse' is logged by loss_fn already"),
         (lambda: run(module=frozen()), ValueError, "module: expected trainable parameters, got none"),
         (lambda: run(folder=A_FILE), OSError, "file"),
         (lambda: run(folder=TORN.parent.parent), ValueError, "holds checkpoints; pass resume=True or another folder"),
