@@ -417,8 +417,7 @@ def train_vae(
     for name in ("kl_weight", "perceptual_weight"):
         check_number(name, getattr(recipe, name), 0)
     out, images = _folder(options.out), _training_images(options, shape.vae.image_size)
-    h, w = (shape.vae.image_size // shape.vae.factor,) * 2
-    check_int("levels", levels, 2, h * w * min(len(images), 10000))   # as many different latents at least
+    check_int("levels", levels, 2, (shape.vae.image_size // shape.vae.factor) ** 2 * min(len(images), 10000))   # as many latents at least
     vae, result = demo.train_vae(images, shape.vae, schedule, recipe.kl_weight, recipe.perceptual_weight,
                                  folder=out, resume=options.resume, device=device)
     quantizer = demo.fit_quantizer(vae, images, levels)
