@@ -254,8 +254,7 @@ def _autocast(on: Machine):
     import torch
     from tokenbridge.training import choose_precision
     device = choose_device(on.device)
-    bf16 = choose_precision(device, on.precision) == "bf16"
-    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+    return torch.autocast(device.type, torch.bfloat16, enabled=choose_precision(device, on.precision) == "bf16")
 
 # %% ../nbs/17_cli.ipynb #c54a4ef5
 def generate(
