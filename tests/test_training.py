@@ -192,6 +192,16 @@ def test_the_table_of_changes_is_complete():
     assert set(CHANGED) | {"save_every"} == {field.name for field in fields(TrainConfig)}
 
 
+def test_a_changed_optimizer_is_named(tmp_path):   # of a network with blocks, which Muon could train
+    arguments = training_runs.make("tokens", replace(training_runs.CONFIG, steps=2))
+    before = arguments["config"].optimizer
+    train(**arguments, folder=tmp_path)
+    after = "adamw" if before == "muon" else "muon"
+    arguments["config"] = replace(arguments["config"], optimizer=after)
+    with pytest.raises(ValueError, match=f"^optimizer: the checkpoint was trained with '{before}', resumed with '{after}'"):
+        train(**arguments, folder=tmp_path, resume=True)
+
+
 @pytest.mark.parametrize("name", CHANGED)
 def test_a_changed_setting_is_named(finished, name):
     arguments = training_runs.make("images")
