@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from tests.tools import tiny
 from tokenbridge import benchmark, files, transformer
 from tokenbridge.benchmark import (Duel, agree, count_operations, default_attention, disagreement, naive_generate, naive_quantize, naive_sample,
-                                   peak_bytes, run, run_rounds, seconds, table, training_step)
+                                   peak_bytes, fresh_steps, run, run_rounds, seconds, table, training_step)
 from tokenbridge.generation import generate_indices
 from tokenbridge.quantizer import fit_levels, quantize
+from tokenbridge.training import keep_freed_memory
 
 CPU = torch.device("cpu")
 
@@ -136,6 +137,7 @@ def test_seconds_calls_once():
 def small(monkeypatch):
     "The preset of this name is as small as a test can use."
     monkeypatch.setattr(benchmark, "_model", lambda name, device: tiny.tiny_model("masked"))
+    monkeypatch.setattr(benchmark, "fresh_steps", lambda preset, batch_size, kept: {"ms": 2.0 - kept, "faults": 10.0 - 9 * kept})
     monkeypatch.setattr(benchmark, "product_work", lambda device, precision: ((lambda: torch.ones(9, 9) @ torch.ones(9, 9)), 2.0 * 9**3))
 
 
@@ -148,9 +150,21 @@ def test_report(small, capsys):
         assert min(row["ours_ms"], row["naive_ms"], row["floor_ms"]) > 0 and row["sizes"]
         assert row["ratio"] == pytest.approx(row["naive_ms"] / row["ours_ms"])
     assert report["memory"]["ratio"] > 1
+    kept = report["kept"]
+    assert kept is None or [kept[key] for key in ("ours_ms", "naive_ms", "ratio", "ours_faults", "naive_faults")] == [1, 2, 2, 1, 10]
     assert {"preset", "batch_size", "rounds", "device", "threads", "product_gflops", "copy_gb_per_s"} < set(report)
     printed = capsys.readouterr().out
     assert all(row["name"] in printed for row in report["rows"]) and table(report) in printed
+
+
+def test_a_fresh_process_keeps_its_memory():
+    pytest.importorskip("resource")
+    kept, plain = (fresh_steps("cifar-tiny", 32, kept) for kept in (True, False))
+    assert min(kept["ms"], plain["ms"]) > 0 and kept["faults"] >= 0
+    if keep_freed_memory(False):
+        assert kept["faults"] < 0.5 * plain["faults"]
+    with pytest.raises(RuntimeError, match="fresh_steps: the other process failed: ValueError: preset: expected one of 'cifar-tiny'"):
+        fresh_steps("cifar-giant", 1, True)
 
 
 def test_silent_on_request(small, capsys):

@@ -22,7 +22,8 @@ from torch import nn
 
 from tests import training_runs
 from tokenbridge import training
-from tokenbridge.training import (Checkpoint, Muon, TrainConfig, choose_precision, ema_decay_at, ema_init, ema_update_,
+from tokenbridge.files import load_tensors
+from tokenbridge.training import (Checkpoint, Muon, TrainConfig, choose_precision, ema_decay_at, ema_init, ema_update_, keep_freed_memory,
                                   learning_rate, level_steps, load_checkpoint, make_optimizers, newest_checkpoint, orthogonalize,
                                   pack_optimizers, save_checkpoint, split_parameters, step_seed, train, unpack_optimizers_,
                                   weights_swapped)
@@ -86,6 +87,17 @@ def test_killed_runs_end_bit_equal(task, killed, tmp_path):
     assert_same_runs(root / task, tmp_path)
     assert same(whole.ema, files_of(root / task).ema)
     assert [row["step"] for row in whole.history] == [5, 10, 15, 20, 25, 30, 35, 36]
+
+
+def test_two_processes_with_gradients_of_their_own_take_steps_of_their_own(tmp_path):
+    done = launch("torch.distributed.run", "--standalone", "--nproc_per_node", 2, "-m", "tests.training_runs", "apart", tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2, done.stderr
+    first, second = (load_tensors(tmp_path / f"{rank}.safetensors")[0]["moved"] for rank in (0, 1))
+    assert torch.equal(first, -second)
+    alone = nn.Parameter(torch.zeros(4, 6))
+    alone.grad = training_runs._numbers(4, 6)
+    Muon([alone], lr=1.0).step()
+    assert torch.equal(first, alone.detach()) and alone.abs().max() > 0.1
 
 
 def test_two_processes_equal_two_micro_batches(tmp_path):
@@ -614,6 +626,35 @@ def test_precision_follows_the_processor():
     with mock.patch.object(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation):
         assert choose_precision("cuda") == "fp32"
     assert choose_precision("cpu", "bf16") == "bf16" and choose_precision("cpu", "fp32") == "fp32"
+
+
+def test_memory_is_kept_and_handed_back():
+    resource = pytest.importorskip("resource")
+    if not keep_freed_memory():
+        pytest.skip("the C library is not glibc")
+    ones, faults = torch.ones(2 ** 24), {}
+    for keep in (True, False, True):
+        assert keep_freed_memory(keep)
+        ones + 1
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(10):
+            ones + 1
+        faults[keep] = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    keep_freed_memory(False)
+    assert faults[True] < 5 and faults[False] >= 10 * 32   # 10 times 64 MB: 32 pages of 2 MB each, or thousands of small ones
+
+
+def test_only_glibc_is_asked_to_keep_memory(monkeypatch):
+    monkeypatch.setattr(training.ctypes, "CDLL", None)   # whoever is asked now, fails
+    with mock.patch.object(training.sys, "platform", "darwin"):
+        assert not keep_freed_memory()
+    with mock.patch.object(training.platform, "libc_ver", lambda: ("", "")):
+        assert not keep_freed_memory()
+
+
+def test_a_list_of_betas_is_the_same_settings():
+    listed, paired = TrainConfig(1, betas=[0.8, 0.9]), TrainConfig(1, betas=(0.8, 0.9))
+    assert listed == paired and hash(listed) == hash(paired)
 
 
 def test_bf16_trains_with_fp32_weights():

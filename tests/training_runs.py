@@ -222,5 +222,16 @@ def distributed(task: str, folder: str) -> None:
     os._exit(0)
 
 
+def apart(folder: str) -> None:
+    "One of two processes, each with the other's gradient turned round; keeps where its own Muon goes."
+    torch.distributed.init_process_group("gloo")
+    rank, matrix = torch.distributed.get_rank(), nn.Parameter(torch.zeros(4, 6))
+    matrix.grad = _numbers(4, 6) * (1 - 2 * rank)
+    training.Muon([matrix], lr=1.0).step()
+    training.save_tensors(Path(folder) / f"{rank}.safetensors", {"moved": matrix.detach()})
+    sys.stdout.flush()
+    os._exit(0)
+
+
 if __name__ == "__main__":
-    {"killed": killed, "distributed": distributed}[sys.argv[1]](*sys.argv[2:])
+    {"killed": killed, "distributed": distributed, "apart": apart}[sys.argv[1]](*sys.argv[2:])

@@ -4,11 +4,14 @@
 
 # %% auto #0
 __all__ = ['seconds', 'count_operations', 'product_work', 'copy_work', 'naive_quantize', 'peak_bytes', 'naive_sample',
-           'naive_generate', 'default_attention', 'training_step', 'Duel', 'disagreement', 'make_duels', 'agree',
-           'run_rounds', 'run', 'table', 'record']
+           'naive_generate', 'default_attention', 'training_step', 'fresh_steps', 'kept_memory', 'Duel', 'disagreement',
+           'make_duels', 'agree', 'run_rounds', 'run', 'table', 'record']
 
 # %% ../nbs/benchmark.ipynb #5d23af85
 import copy
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -30,7 +33,7 @@ from .generation import draw_plan, generate_indices, guidance_weights
 from .head import DimensionHead, sample_categorical
 from .model import ARModel, preset as model_preset
 from .quantizer import dequantize, gaussian_levels, quantize
-from .training import TrainConfig, choose_precision, make_optimizers
+from .training import TrainConfig, choose_precision, keep_freed_memory, make_optimizers
 
 # %% ../nbs/benchmark.ipynb #3aec84ad
 def seconds(
@@ -212,6 +215,57 @@ def training_step(
         return torch.stack([loss.detach().float(), norm])
     return step
 
+# %% ../nbs/benchmark.ipynb #627dc500
+def _page_faults() -> int:
+    "Pages that the system has found for this process so far."
+    import resource
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def _steps_alone(name: str, batch_size: int, kept: bool, threads: int) -> dict[str, float]:
+    "What `fresh_steps` runs in the other process."
+    torch.set_num_threads(threads)
+    if kept:   # a process that is not asked stays as it is: the library adapts itself only until it is told something
+        keep_freed_memory()
+    step, cpu, times, faults = _training_duel(_model(name, torch.device("cpu")), batch_size, torch.device("cpu"), "fp32").ours, torch.device("cpu"), [], []
+    for _ in range(5):
+        before = _page_faults()
+        times.append(seconds(step, cpu))
+        faults.append(_page_faults() - before)
+    return {"ms": 1000 * median(times[2:]), "faults": float(median(faults[2:]))}
+
+# %% ../nbs/benchmark.ipynb #dd65d7fd
+def fresh_steps(
+    preset: str,         # sizes
+    batch_size: int,     # images
+    kept: bool,          # whether that process keeps the memory of freed tensors
+) -> dict[str, float]:   # 'ms' and 'faults' of a step, medians of three
+    "Time our training step in fp32 on the CPU, in a process of its own."
+    call = f"_steps_alone({preset!r}, {batch_size}, {kept}, {torch.get_num_threads()})"
+    code = f"import json; from tokenbridge.benchmark import _steps_alone; print(json.dumps({call}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"fresh_steps: the other process failed: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def kept_memory(
+    preset: str,             # sizes
+    batch_size: int,         # images
+    rounds: int = 3,         # processes of each kind, in turns
+) -> dict | None:            # a row as of `run`, with the page faults; None: this C library cannot keep memory
+    "Our training step with the memory kept, beside the same step with the memory handed back after use."
+    if not keep_freed_memory(False):
+        return None
+    found = {kept: [] for kept in (True, False)}
+    for _ in range(rounds):
+        for kept, rows in found.items():
+            rows.append(fresh_steps(preset, batch_size, kept))
+    middle = {kept: {key: median(row[key] for row in rows) for key in rows[0]} for kept, rows in found.items()}
+    return dict(name="training step: memory kept", sizes=f"{batch_size} images, fp32, {rounds} fresh processes each",
+                ours_ms=middle[True]["ms"], naive_ms=middle[False]["ms"], ratio=middle[False]["ms"] / middle[True]["ms"],
+                ours_faults=middle[True]["faults"], naive_faults=middle[False]["faults"])
+
 # %% ../nbs/benchmark.ipynb #5ae01f95
 @dataclass(frozen=True)
 class Duel:
@@ -337,7 +391,8 @@ def run(
     rates = {name: amount / times[name] for name, (_, amount) in rulers.items()}
     report = dict(preset=preset, batch_size=batch_size, rounds=rounds, device=str(device), threads=torch.get_num_threads(),
                   product_gflops={name: rate / 1e9 for name, rate in rates.items() if name != "copy"}, copy_gb_per_s=rates["copy"] / 1e9,
-                  rows=[_row(duel, times, rates, **first) for duel, first in zip(duels, found)], memory=_memory(duels[0]))
+                  rows=[_row(duel, times, rates, **first) for duel, first in zip(duels, found)], memory=_memory(duels[0]),
+                  kept=kept_memory(preset, batch_size, min(rounds, 3)) if device.type == "cpu" else None)
     if progress:
         print(table(report))
     return report
@@ -369,7 +424,11 @@ def table(
         lines.append(f"{row['name']:14} {row['ours_ms']:9.2f} {row['naive_ms']:9.2f} {row['ratio']:7.2f} {row['bar']:5.1f} {row['floor_ms']:9.2f}"
                      f"   {row['sizes']}")
     memory = report["memory"]
-    return "\n".join([*lines, f"{'memory':14} {memory['ours_mb']:6.1f} MB {memory['naive_mb']:6.1f} MB {memory['ratio']:7.2f}   quantize, as above"])
+    lines.append(f"{'memory':14} {memory['ours_mb']:6.1f} MB {memory['naive_mb']:6.1f} MB {memory['ratio']:7.2f}   quantize, as above")
+    if kept := report["kept"]:
+        lines.append(f"{'memory kept':14} {kept['ours_ms']:9.2f} {kept['naive_ms']:9.2f} {kept['ratio']:7.2f}   training step, {kept['sizes']}; "
+                     f"{kept['ours_faults']:,.0f} and {kept['naive_faults']:,.0f} page faults")
+    return "\n".join(lines)
 
 
 def record(

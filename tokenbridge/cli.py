@@ -572,7 +572,10 @@ def run(
     options,  # one of the dataclasses above
 ) -> None:
     "Run the command that these options belong to."
+    from tokenbridge.training import keep_freed_memory
     name, = (name for name, kind in OPTIONS.items() if type(options) is kind)
+    if name != "benchmark":   # which measures both ways, in processes of their own
+        keep_freed_memory()   # this process computes and does nothing else
     COMMANDS[name](options)
 
 

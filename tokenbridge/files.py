@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .checks import check_int, check_number
+from .checks import check_number, check_seed
 
 # %% ../nbs/files.ipynb #24523d2e
 def _write_synced(path: Path, data: bytes) -> None:
@@ -312,7 +312,7 @@ def run_record(
     **results,          # what came out, in the words of JSON
 ) -> dict:              # provenance, and the results under 'results'
     "What a run was and what came out of it."
-    check_int("seed", seed, 0)
+    check_seed(seed)
     check_number("started", started, 0, time.time() + 1)
     return dict(command=str(command), commit=_commit(), seed=seed, hardware=_hardware(),
                 date=datetime.now(timezone.utc).isoformat(timespec="seconds"), seconds=round(time.time() - started, 1),

@@ -4,17 +4,19 @@
 
 # %% auto #0
 __all__ = ['TrainConfig', 'level_steps', 'learning_rate', 'ema_init', 'ema_decay_at', 'ema_update_', 'weights_swapped',
-           'split_parameters', 'orthogonalize', 'Muon', 'make_optimizers', 'choose_precision', 'step_seed',
-           'Checkpoint', 'save_checkpoint', 'newest_checkpoint', 'load_checkpoint', 'pack_optimizers',
+           'split_parameters', 'orthogonalize', 'Muon', 'make_optimizers', 'choose_precision', 'keep_freed_memory',
+           'step_seed', 'Checkpoint', 'save_checkpoint', 'newest_checkpoint', 'load_checkpoint', 'pack_optimizers',
            'unpack_optimizers_', 'processes_started', 'TrainResult', 'train']
 
 # %% ../nbs/08_training.ipynb #5e0dd246
+import ctypes
 import hashlib
 import json
 import math
 import os
 import platform
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager, nullcontext
@@ -56,6 +58,7 @@ class TrainConfig:
     def __post_init__(self):
         "Refuse what cannot be trained."
         _check_config(self)
+        object.__setattr__(self, "betas", tuple(self.betas))   # a list is welcome, and the same settings
 
 # %% ../nbs/08_training.ipynb #1f2aa60d
 def _check_config(config) -> None:
@@ -71,7 +74,7 @@ def _check_config(config) -> None:
     check_number("weight_decay", config.weight_decay, 0.0)
     check_number("cooldown", config.cooldown, 0.0, 1.0)
     check_number("ema_decay", config.ema_decay, 0.0, 1.0)
-    if not isinstance(config.betas, tuple) or len(config.betas) != 2:
+    if not isinstance(config.betas, (tuple, list)) or len(config.betas) != 2:
         raise ValueError(f"betas: expected two numbers, got {config.betas!r}")
     for beta in config.betas:
         check_number("betas", beta, 0.0, 1.0)
@@ -321,6 +324,22 @@ def _processor_has_bf16() -> bool:
             return True
     arm = platform.machine().lower() in ("aarch64", "arm64") and torch.backends.mkldnn.is_available()
     return bool(arm and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+# %% ../nbs/08_training.ipynb #65ab8f15
+_MMAP_MAX, _TRIM, _MMAP_FROM = -4, -1, -3   # names of the options in glibc's <malloc.h>
+
+
+def keep_freed_memory(
+    keep: bool = True,  # False: hand large blocks back again, as a process does that has used a few
+) -> bool:              # whether there was something to set: only the GNU C library (Linux) has these options
+    "Let this process keep the memory of freed tensors for the next ones, as PyTorch does on a GPU."
+    check_choice("keep", keep, (True, False))
+    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
+        return False
+    most = 2 ** 31 - 1
+    options = {_MMAP_MAX: 0, _TRIM: most} if keep else {_MMAP_MAX: 65536, _MMAP_FROM: 2 ** 25, _TRIM: 2 ** 26}
+    mallopt = ctypes.CDLL(None).mallopt
+    return all([mallopt(option, value) for option, value in options.items()])
 
 # %% ../nbs/08_training.ipynb #ab7c5639
 def step_seed(

@@ -34,6 +34,7 @@ ROWS = {
         (lambda: benchmark.agree(BROKEN), RuntimeError, "got nan"),
         (lambda: benchmark.agree(SHAPES), ValueError, "ours: expected shape (3)"),
     ],
+    "fresh_steps": "internal: the other process calls what make_duels calls", "kept_memory": "internal: calls fresh_steps",
     "Duel": "internal: made by make_duels",
     "table": "internal: prints what run returns",
     "seconds": TIMED, "run_rounds": TIMED, "product_work": TIMED, "copy_work": TIMED,
