@@ -573,6 +573,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'tokenbridge.training._global_randomness': ( 'training.html#_global_randomness',
                                                                                    'tokenbridge/training.py'),
                                       'tokenbridge.training._gradient': ('training.html#_gradient', 'tokenbridge/training.py'),
+                                      'tokenbridge.training._has_mallopt': ('training.html#_has_mallopt', 'tokenbridge/training.py'),
                                       'tokenbridge.training._is_complete': ('training.html#_is_complete', 'tokenbridge/training.py'),
                                       'tokenbridge.training._lines': ('training.html#_lines', 'tokenbridge/training.py'),
                                       'tokenbridge.training._lock': ('training.html#_lock', 'tokenbridge/training.py'),

@@ -33,7 +33,7 @@ from .generation import draw_plan, generate_indices, guidance_weights
 from .head import DimensionHead, sample_categorical
 from .model import ARModel, preset as model_preset
 from .quantizer import dequantize, gaussian_levels, quantize
-from .training import TrainConfig, choose_precision, keep_freed_memory, make_optimizers
+from .training import TrainConfig, _has_mallopt, choose_precision, keep_freed_memory, make_optimizers
 
 # %% ../nbs/benchmark.ipynb #3aec84ad
 def seconds(
@@ -225,7 +225,7 @@ def _page_faults() -> int:
 def _steps_alone(name: str, batch_size: int, kept: bool, threads: int) -> dict[str, float]:
     "What `fresh_steps` runs in the other process."
     torch.set_num_threads(threads)
-    if kept:   # a process that is not asked stays as it is: the library adapts itself only until it is told something
+    if kept:
         keep_freed_memory()
     step, cpu, times, faults = _training_duel(_model(name, torch.device("cpu")), batch_size, torch.device("cpu"), "fp32").ours, torch.device("cpu"), [], []
     for _ in range(5):
@@ -255,7 +255,7 @@ def kept_memory(
     rounds: int = 3,         # processes of each kind, in turns
 ) -> dict | None:            # a row as of `run`, with the page faults; None: this C library cannot keep memory
     "Our training step with the memory kept, beside the same step with the memory handed back after use."
-    if not keep_freed_memory(False):
+    if not _has_mallopt():
         return None
     found = {kept: [] for kept in (True, False)}
     for _ in range(rounds):

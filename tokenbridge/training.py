@@ -326,20 +326,17 @@ def _processor_has_bf16() -> bool:
     return bool(arm and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 # %% ../nbs/08_training.ipynb #65ab8f15
-_MMAP_MAX, _TRIM, _MMAP_FROM = -4, -1, -3   # names of the options in glibc's <malloc.h>
-
-
-def keep_freed_memory(
-    keep: bool = True,  # False: hand large blocks back again, as a process does that has used a few
-) -> bool:              # whether there was something to set: only the GNU C library (Linux) has these options
-    "Let this process keep the memory of freed tensors for the next ones, as PyTorch does on a GPU."
-    check_choice("keep", keep, (True, False))
-    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
+def keep_freed_memory() -> bool:   # whether that was possible: only the GNU C library (Linux) has the options
+    "From now on this process keeps the memory of freed tensors for the next ones, as PyTorch does on a GPU."
+    if not _has_mallopt():
         return False
-    most = 2 ** 31 - 1
-    options = {_MMAP_MAX: 0, _TRIM: most} if keep else {_MMAP_MAX: 65536, _MMAP_FROM: 2 ** 25, _TRIM: 2 ** 26}
-    mallopt = ctypes.CDLL(None).mallopt
-    return all([mallopt(option, value) for option, value in options.items()])
+    mallopt, (trim_threshold, mmap_max) = ctypes.CDLL(None).mallopt, (-1, -4)   # their numbers in <malloc.h>
+    return all([mallopt(mmap_max, 0), mallopt(trim_threshold, 2 ** 31 - 1)])
+
+# %% ../nbs/08_training.ipynb #f2051731
+def _has_mallopt() -> bool:
+    "Whether this is the GNU C library, which has options for its memory."
+    return sys.platform.startswith("linux") and platform.libc_ver()[0] == "glibc"
 
 # %% ../nbs/08_training.ipynb #ab7c5639
 def step_seed(
