@@ -352,7 +352,7 @@ def official_vae_config(
     channels = [_vote(tensors, rf"(encoder\.down|decoder\.up)\.{i}\.block\.\d+\.(norm2|conv1|conv2)\.\w+", f"encoder.down.{i}.block.0.conv1.weight", where)
                 for i in range(num)]
     if not channels or any(c % width for c in channels):
-        raise ValueError(f"{where}: encoder.down: expected levels with multiples of {width} channels, got {channels}")
+        raise ValueError(f"{where}: encoder.down: expected resolutions with multiples of {width} channels, got {channels}")
     return VAEConfig(kind="kl16", image_size=image_size, latent_dims=moments // 2, factor=2 ** (num - 1), width=width, groups=groups,
                      multipliers=tuple(c // width for c in channels), blocks=_number(tensors, r"encoder\.down\.\d+\.block\.(\d+)\."))
 

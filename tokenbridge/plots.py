@@ -34,7 +34,7 @@ _HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo", "--")
 
 def _dress(ax: Axes, xlabel: str = "", ylabel: str = "", title: str = "", grid: bool = True) -> Axes:
     "Small letters, axis labels, title, pale grid."
-    ax.tick_params(labelsize=_FONT - 1)
+    ax.tick_params(which="both", labelsize=_FONT - 1)   # the letters between the powers of ten, too
     ax.set_xlabel(xlabel, fontsize=_FONT)
     ax.set_ylabel(ylabel, fontsize=_FONT)
     if title:

@@ -113,7 +113,7 @@ ROWS = {
         (lambda: o.official_vae_config(VAE_WEIGHTS, image_size=7, groups=4), ValueError, "image_size: expected a multiple of factor 2, got 7"),
         (lambda: o.official_vae_config(VAE_WEIGHTS, image_size=6), ValueError, "groups: expected a divisor"),
         (lambda: o.official_vae_config(VAE_WEIGHTS | {n: t[:12] for n, t in VAE_WEIGHTS.items() if ".1.block." in n}, 6, 4), ValueError,
-         "encoder.down: expected levels with multiples of 8 channels, got [8, 12]"),
+         "encoder.down: expected resolutions with multiples of 8 channels, got [8, 12]"),
     ],
     "load_official_vae": [
         (lambda: o.load_official_vae("/nowhere/kl16.ckpt"), FileNotFoundError, "/nowhere/kl16.ckpt: no such file"),
