@@ -183,3 +183,17 @@ def test_a_progress_bar_leaves_its_last_state():
     assert [output["text"] for output in lessons.settled([*bar, words, words])] == ["100%\n", "done\ndone\n"]
     picture = {"output_type": "display_data", "data": {"image/png": "x"}}
     assert lessons.settled([words, picture, words]) == [words, picture, words]
+
+
+@pytest.mark.parametrize("alpha, mode", [(255, "RGB"), (254, "RGBA")])
+def test_pictures_shrink_and_keep_their_pixels(alpha, mode):
+    pixels = np.random.default_rng(0).integers(0, 4, (20, 30, 4), dtype=np.uint8)
+    pixels[..., 3] = alpha
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "png", compress_level=0)
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    small = lessons.small_png(encoded)
+    image = Image.open(io.BytesIO(base64.b64decode(small)))
+    assert len(small) < len(encoded) and image.mode == mode
+    assert (np.asarray(image.convert("RGBA")) == pixels).all()
+    assert lessons.small_png(small) == small and lessons.small_png([small]) == small
