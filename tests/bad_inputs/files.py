@@ -88,7 +88,8 @@ ROWS = {
     ],
     "results_folder": [(lambda: outside_checkout(files.results_folder), FileNotFoundError, "come with a checkout")],
     "run_record": [
-        (lambda: files.run_record("x", -1, time.time()), ValueError, "seed: expected an integer of at least 0, got -1"),
+        (lambda: files.run_record("x", -1, time.time()), ValueError, "seed: expected an integer in [0, 9223372036854775807], got -1"),
+        (lambda: files.run_record("x", 2**63, time.time()), ValueError, "seed: expected an integer in [0, 9223372036854775807]"),
         (lambda: files.run_record("x", 0, float("nan")), ValueError, "started: expected a number"),
         (lambda: files.run_record("x", 0, time.time() + 9999), ValueError, "started: expected a number"),
     ],
