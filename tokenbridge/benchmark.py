@@ -33,7 +33,7 @@ from .generation import draw_plan, generate_indices, guidance_weights
 from .head import DimensionHead, sample_categorical
 from .model import ARModel, preset as model_preset
 from .quantizer import dequantize, gaussian_levels, quantize
-from .training import TrainConfig, _has_mallopt, choose_precision, keep_freed_memory, make_optimizers
+from .training import TrainConfig, _has_mallopt, _page_faults, choose_precision, keep_freed_memory, make_optimizers
 
 # %% ../nbs/benchmark.ipynb #3aec84ad
 def seconds(
@@ -216,10 +216,15 @@ def training_step(
     return step
 
 # %% ../nbs/benchmark.ipynb #627dc500
-def _page_faults() -> int:
-    "Pages that the system has found for this process so far."
-    import resource
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def _some_tokens(model: ARModel, batch_size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    "Indices (b, n, d) and labels (b,), for want of images."
+    shape, (d, k) = model.config.backbone, model.levels.shape
+    return (_rand(batch_size, shape.tokens, d, device=device) * k).long(), (torch.arange(batch_size) % shape.classes).to(device)
+
+
+def _pair(name: str, sizes: str, ours_ms: float, naive_ms: float, **more) -> dict:
+    "What every row of times has."
+    return dict(name=name, sizes=sizes, ours_ms=ours_ms, naive_ms=naive_ms, ratio=naive_ms / ours_ms, **more)
 
 
 def _steps_alone(name: str, batch_size: int, kept: bool, threads: int) -> dict[str, float]:
@@ -227,7 +232,9 @@ def _steps_alone(name: str, batch_size: int, kept: bool, threads: int) -> dict[s
     torch.set_num_threads(threads)
     if kept:
         keep_freed_memory()
-    step, cpu, times, faults = _training_duel(_model(name, torch.device("cpu")), batch_size, torch.device("cpu"), "fp32").ours, torch.device("cpu"), [], []
+    cpu, times, faults = torch.device("cpu"), [], []
+    model = _model(name, cpu)
+    step = training_step(model, *_some_tokens(model, batch_size, cpu))
     for _ in range(5):
         before = _page_faults()
         times.append(seconds(step, cpu))
@@ -262,9 +269,8 @@ def kept_memory(
         for kept, rows in found.items():
             rows.append(fresh_steps(preset, batch_size, kept))
     middle = {kept: {key: median(row[key] for row in rows) for key in rows[0]} for kept, rows in found.items()}
-    return dict(name="training step: memory kept", sizes=f"{batch_size} images, fp32, {rounds} fresh processes each",
-                ours_ms=middle[True]["ms"], naive_ms=middle[False]["ms"], ratio=middle[False]["ms"] / middle[True]["ms"],
-                ours_faults=middle[True]["faults"], naive_faults=middle[False]["faults"])
+    return _pair("training step: memory kept", f"{batch_size} images, fp32, {rounds} fresh processes each",
+                 middle[True]["ms"], middle[False]["ms"], ours_faults=middle[True]["faults"], naive_faults=middle[False]["faults"])
 
 # %% ../nbs/benchmark.ipynb #5ae01f95
 @dataclass(frozen=True)
@@ -321,10 +327,8 @@ def _generate_duel(model: ARModel, batch_size: int, device: torch.device) -> Due
 
 def _training_duel(model: ARModel, batch_size: int, device: torch.device, precision: str) -> Duel:
     "A step in the precision that training chooses here, and in fp32 with default attention."
-    shape, (d, k) = model.config.backbone, model.levels.shape
-    indices = (_rand(batch_size, shape.tokens, d, device=device) * k).long()
-    labels = (torch.arange(batch_size) % shape.classes).to(device)
-    return Duel("training step", f"{batch_size} images x {shape.tokens} tokens, {precision}", training_step(model, indices, labels, precision),
+    indices, labels = _some_tokens(model, batch_size, device)
+    return Duel("training step", f"{batch_size} images x {indices.shape[1]} tokens, {precision}", training_step(model, indices, labels, precision),
                 training_step(model, indices, labels, default=True), bar=2.0, precision=precision,
                 tolerance=1e-3 if precision == "fp32" else 5e-2)
 
@@ -402,8 +406,8 @@ def _row(duel: Duel, times: dict, rates: dict[str, float], disagreement: float, 
     "One line of the table, times in milliseconds."
     ours, naive = times[duel.name, "ours"], times[duel.name, "naive"]
     floor = duel.moved / rates["copy"] if duel.moved else operations / rates[duel.precision]
-    return dict(name=duel.name, sizes=duel.sizes, ours_ms=1000 * ours, naive_ms=1000 * naive, ratio=naive / ours,
-                floor_ms=1000 * floor, bar=duel.bar, precision=duel.precision, disagreement=disagreement)
+    return _pair(duel.name, duel.sizes, 1000 * ours, 1000 * naive, floor_ms=1000 * floor, bar=duel.bar, precision=duel.precision,
+                 disagreement=disagreement)
 
 
 def _memory(duel: Duel) -> dict:

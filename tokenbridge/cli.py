@@ -566,6 +566,7 @@ def one_line(
 # %% ../nbs/17_cli.ipynb #ae9d5a17
 COMMANDS = {"demo": demo, "train-vae": train_vae, "train": train, "generate": generate, "reconstruct": reconstruct,
             "evaluate": evaluate, "benchmark": benchmark, "info": info}
+_OWN_MEMORY = (Benchmark, Info)   # one measures what kept memory is worth, in processes of its own; the other computes nothing
 
 
 def run(
@@ -574,7 +575,7 @@ def run(
     "Run the command that these options belong to."
     from tokenbridge.training import keep_freed_memory
     name, = (name for name, kind in OPTIONS.items() if type(options) is kind)
-    if name != "benchmark":   # which measures both ways, in processes of their own
+    if not isinstance(options, _OWN_MEMORY):
         keep_freed_memory()   # this process computes and does nothing else
     COMMANDS[name](options)
 

@@ -338,6 +338,14 @@ def _has_mallopt() -> bool:
     "Whether this is the GNU C library, which has options for its memory."
     return sys.platform.startswith("linux") and platform.libc_ver()[0] == "glibc"
 
+
+def _page_faults() -> int:
+    "Pages that the system has found for this process so far; 0 on Windows, which does not tell."
+    if sys.platform == "win32":
+        return 0
+    import resource
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
 # %% ../nbs/08_training.ipynb #ab7c5639
 def step_seed(
     seed: int,      # of the run
