@@ -176,6 +176,7 @@ def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, witho
     assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3") == 1
     assert "--resume" in capsys.readouterr().err, "a second run must not write over the first"
     assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3 --resume") == 0
+    assert "nothing was left to do: 2 steps" in capsys.readouterr().out
     for cooldown, rate in ((0, 2e-3), (1, 1e-3)):   # of the last of four steps, two of which warm up
         assert command(f"train --tokenizer v --out c{cooldown} --num 48 --steps 4 --batch-size 4 --device cpu --cooldown {cooldown}") == 0
         history = json.loads((tmp_path / f"c{cooldown}" / "record.json").read_text())["results"]["history"]

@@ -84,6 +84,7 @@ class BackboneConfig:
     label_dropout: float = 0.1          # share of the labels replaced by "none" in training
     norm_eps: float = 1e-6              # epsilon of the LayerNorms (that behind the embedding: always 1e-6)
     mask_ratio_low: float = 0.7         # lower end of the share of hidden tokens in training
+    mask_ratio_deviation: float = 0.25  # of the normal around 1 from which the share is drawn
 
     def __post_init__(self):
         check_choice("kind", self.kind, ("masked", "causal"))
@@ -92,7 +93,7 @@ class BackboneConfig:
         check_int("decoder_blocks", self.decoder_blocks, 0 if self.kind == "causal" else 1)
         for name in ("dropout", "attention_dropout", "label_dropout", "mask_ratio_low"):
             check_number(name, getattr(self, name), 0, 1)
-        for name in ("mlp_ratio", "norm_eps"):
+        for name in ("mlp_ratio", "norm_eps", "mask_ratio_deviation"):
             check_number(name, getattr(self, name), 0, open_low=True)
         for name, wanted, usual in (("decoder_width", self.decoder_width, self.width), ("decoder_heads", self.decoder_heads, self.heads)):
             check_int(name, usual if wanted is None else wanted, 1)
@@ -291,7 +292,7 @@ class MaskedBackbone(Backbone):
         device: torch.device | str | None = None,  # of the result
     ) -> Tensor:                                   # (b, n) bool, True = hidden, the same number in every row
         "Hide a share of the tokens: one share for the batch, other positions in every image."
-        ratio = mask_ratio(float(_rand(1, generator=generator)), self.config.mask_ratio_low)
+        ratio = mask_ratio(float(_rand(1, generator=generator)), self.config.mask_ratio_low, self.config.mask_ratio_deviation)
         hidden = self.default_order(batch, generator, device)[:, :max(1, math.ceil(self.config.tokens * ratio))]
         return torch.zeros(batch, self.config.tokens, dtype=torch.bool, device=hidden.device).scatter_(1, hidden, True)
 

@@ -374,11 +374,12 @@ def _save(model, options, started: float, result, images: str) -> None:
     fits = all(torch.equal(p, p.to(torch.bfloat16).to(p.dtype)) for p in model.vae.parameters())   # a VAE of other hands need not
     model.save_pretrained(options.out, torch.bfloat16 if fits else torch.float32)
     path = options.out / "record.json"
-    if not (options.resume and path.exists() and read_json(path)["results"]["history"] == result.history):   # nothing was left to do
+    finished = options.resume and path.exists() and read_json(path)["results"]["history"] == result.history   # before we came
+    if not finished:
         write_json(path, _record(options.seed, started, steps=result.steps, history=result.history, images=images,
                                  processes=processes.num_processes))
     last = ", ".join(f"{name} {value:.4g}" for name, value in result.history[-1].items() if name not in ("step", "lr"))
-    print(f"{result.steps} steps on {images} ({last}); saved in {options.out}")
+    print(f"{'nothing was left to do: ' if finished else ''}{result.steps} steps on {images} ({last}); saved in {options.out}")
 
 
 def _record(seed: int, started: float, **results) -> dict:

@@ -176,6 +176,7 @@ def _candidates(plan: Plan, hidden: Tensor, step: int) -> tuple[Tensor, Tensor]:
     "Positions to predict now (b, m), padded to the longest row, and which of them are no padding (b, m)."
     order, count, first = plan.order, plan.counts[:, step], plan.counts[:, :step].sum(1)
     if plan.by_confidence:
+        # all that is still hidden, due now or later; it stands first in the new order
         order, count, first = hidden_first(order, hidden), count + plan.left(step), torch.zeros_like(first)
     slot = torch.arange(int(count.max()), device=order.device)
     places = (first[:, None] + slot).clamp(max=order.shape[1] - 1)

@@ -126,7 +126,8 @@ class ModelPreset:
 # %% ../nbs/07_model.ipynb #2866fb4a
 def _cifar_tiny() -> ModelPreset:
     "Trains on a CPU: 16 tokens an image."
-    backbone = BackboneConfig(tokens=16, dims=16, classes=10, width=192, encoder_blocks=4, decoder_blocks=4, heads=6, class_tokens=4)
+    backbone = BackboneConfig(tokens=16, dims=16, classes=10, width=192, encoder_blocks=4, decoder_blocks=4, heads=6, class_tokens=4,
+                              mask_ratio_low=0.3, mask_ratio_deviation=0.5)
     head = HeadConfig(dims=16, levels=16, context_width=192, width=96, blocks=3, heads=4)
     return ModelPreset("cifar-tiny", VAEConfig(kind="residual", image_size=32, latent_dims=16, factor=8), 16, ARConfig(backbone, head))
 
