@@ -211,12 +211,13 @@ def test_mask_ratio_inverts_the_cut_distribution(uniform, low, deviation):
         assert (normal.cdf(ratio) - normal.cdf(low)) / mass == pytest.approx(uniform, abs=1e-6)
 
 
+@pytest.mark.parametrize("deviation", [0.25, 0.5])
 @pytest.mark.parametrize("low", [0.0, 0.3, 0.7, 1.0])
-def test_training_masks_hide_the_right_share(low):
-    model = backbone("masked", tokens=40, mask_ratio_low=low)
+def test_training_masks_hide_the_right_share(low, deviation):
+    model = backbone("masked", tokens=40, mask_ratio_low=low, mask_ratio_deviation=deviation)
     counts = torch.stack([model.training_mask(2, torch.Generator().manual_seed(i)).sum(1) for i in range(400)]).double()
     assert torch.equal(counts[:, 0], counts[:, 1]) and counts.min() >= max(1, math.ceil(40 * low)) and counts.max() <= 40
-    expected = sum(math.ceil(40 * mask_ratio((i + 0.5) / 1000, low)) for i in range(1000)) / 1000
+    expected = sum(math.ceil(40 * mask_ratio((i + 0.5) / 1000, low, deviation)) for i in range(1000)) / 1000
     assert abs(counts.mean() - expected) < 1.0
 
 

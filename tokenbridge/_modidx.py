@@ -232,6 +232,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'tokenbridge.demo.decode_indices': ('cifar.html#decode_indices', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.encode': ('cifar.html#encode', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.fit_quantizer': ('cifar.html#fit_quantizer', 'tokenbridge/demo.py'),
+                                  'tokenbridge.demo.mask_experiment': ('cifar.html#mask_experiment', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.measure': ('cifar.html#measure', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.optimizer_experiment': ('cifar.html#optimizer_experiment', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.picture_base64': ('cifar.html#picture_base64', 'tokenbridge/demo.py'),

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['RECIPES', 'Recipe', 'train_vae', 'encode', 'fit_quantizer', 'tokenize_images', 'decode_indices', 'tokenize_set',
            'train_generator', 'balanced_labels', 'measure', 'write_pictures', 'compare', 'shipped_metrics', 'run_demo',
-           'picture_base64', 'vae_experiment', 'collect_sweep', 'optimizer_experiment', 'sampling_experiment']
+           'picture_base64', 'vae_experiment', 'collect_sweep', 'optimizer_experiment', 'mask_experiment',
+           'sampling_experiment']
 
 # %% ../nbs/12_cifar.ipynb #7171c6f0
 import time
@@ -402,6 +403,37 @@ def optimizer_experiment(
     position = position_histogram_nll(indices[:, 0].long(), held_out, bridge.quantizer.num_levels, hidden_mask(*held_out.shape[:2], schedule.seed))
     command = f"optimizer_experiment({name!r}, {trials!r}, {schedule}, {str(model)!r}, {train_images}, {test_images})"
     return keep(run_record(command, schedule.seed, started, runs=runs, position_histogram=position, steps=schedule.steps,
+                           batch_size=schedule.batch_size, data=training.source))
+
+# %% ../nbs/12_cifar.ipynb #8b91d792
+def mask_experiment(
+    name: str | None,                       # the record becomes data/results/NAME.json; None: it is only returned
+    trials: dict[str, tuple[float, float]],     # name of a trial -> smallest share of hidden tokens, deviation (lesson 05)
+    schedule: TrainConfig,                  # what all trials have in common
+    model: str | Path = "cifar-tiny",       # where all begin
+    shares: tuple[float, ...] = (1 / 16, 0.25, 0.5, 0.75, 1.0),   # of hidden tokens, to measure at
+    train_images: int = 20000,              # training images that are tokenized
+    test_images: int = 2000,                # test images to measure on
+    root: str | Path | None = None,         # folder of CIFAR-10
+) -> dict:                                  # the record
+    "Train a generator on with several distributions of the mask, and measure each at several shares of hidden tokens."
+    keep, started, bridge = _keeper(name), time.time(), _with_generator(model)
+    shapes = {label: replace(bridge.ar.config, backbone=replace(bridge.ar.config.backbone, mask_ratio_low=low, mask_ratio_deviation=deviation))
+              for label, (low, deviation) in trials.items()}
+    for share in shares:
+        check_number("shares", share, 0, 1, open_low=True)
+    training, test = load_images("train", root, limit=train_images), load_images("test", root, limit=test_images)
+    indices, held_out = tokenize_set(bridge, training.images), tokenize_images(bridge, test.images)
+    counted = indices[:, 0].long()
+    measure = lambda ar: [evaluate_generator(ar, held_out, test.labels, counted, schedule.seed, share)["gain"] for share in shares]
+    runs = [{"trial": "before", "gain": measure(bridge.ar)}]
+    for label, config in shapes.items():
+        began = time.time()
+        trained = train_generator(bridge, training, config, schedule, indices=indices, start=bridge.ar)[0]
+        runs.append({"trial": label, "low": trials[label][0], "deviation": trials[label][1], "seconds": round(time.time() - began, 1),
+                     "gain": measure(trained.ar)})
+    command = f"mask_experiment({name!r}, {trials!r}, {schedule}, {str(model)!r}, {shares!r}, {train_images}, {test_images})"
+    return keep(run_record(command, schedule.seed, started, shares=list(shares), runs=runs, steps=schedule.steps,
                            batch_size=schedule.batch_size, data=training.source))
 
 # %% ../nbs/12_cifar.ipynb #83e8ca76

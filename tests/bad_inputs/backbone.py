@@ -57,6 +57,7 @@ ROWS = {
         (lambda: BackboneConfig(attention_dropout=-0.1), ValueError, "attention_dropout: expected a number in [0, 1]"),
         (lambda: BackboneConfig(label_dropout=2), ValueError, "label_dropout: expected a number in [0, 1], got 2"),
         (lambda: BackboneConfig(mask_ratio_low=float("nan")), ValueError, "mask_ratio_low: expected a number in [0, 1], got nan"),
+        (lambda: BackboneConfig(mask_ratio_deviation=0), ValueError, "mask_ratio_deviation: expected a number above 0, got 0"),
         (lambda: BackboneConfig(mlp_ratio=0), ValueError, "mlp_ratio: expected a number above 0, got 0"),
         (lambda: BackboneConfig(norm_eps=0.0), ValueError, "norm_eps: expected a number above 0, got 0.0"),
     ],
