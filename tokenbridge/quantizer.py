@@ -54,6 +54,8 @@ def quantize(
     dims = check_tensor("levels", levels, "d k", "float")["d"]
     check_tensor("latents", latents, "... d", "float", d=dims)
     check_finite("latents", latents)
+    if not (levels.diff(dim=-1) >= 0).all():
+        raise ValueError("levels: expected ascending rows, got one that falls or holds NaN")
     wide = torch.promote_types(torch.promote_types(latents.dtype, levels.dtype), torch.float32)
     return _count_below(latents.detach().to(wide), midpoints(levels.detach().to(wide)))
 

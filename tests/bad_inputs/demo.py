@@ -56,7 +56,7 @@ ROWS = {
     "mask_experiment": [
         (lambda: demo.mask_experiment(None, {"a": (1.5, 0.5)}, SCHEDULE), ValueError, "mask_ratio_low: expected a number in [0, 1], got 1.5"),
         (lambda: demo.mask_experiment(None, {"a": (0.5, 0.0)}, SCHEDULE), ValueError, "mask_ratio_deviation: expected a number above 0, got 0.0"),
-        (lambda: demo.mask_experiment(None, {}, SCHEDULE, shares=(0.0,)), ValueError, "shares: expected a number above 0"),
+        (lambda: demo.mask_experiment(None, {}, SCHEDULE, shares=(0.0,)), ValueError, "shares: expected a number in (0, 1], got 0.0"),
         (lambda: demo.mask_experiment(None, {}, SCHEDULE, "no-such"), FileNotFoundError, "no shipped weights 'no-such'")],
     "sampling_experiment": [
         (lambda: demo.sampling_experiment(None, settings=((1, 1.0), (5, -1.0))), ValueError, "temperature: expected a number of at least 0"),

@@ -21,6 +21,8 @@ ROWS = {
         (lambda: q.quantize(torch.tensor([[0.0, NAN]]), LEVELS), ValueError, "latents: expected finite values, got 1 NaN or infinite of 2"),
         (lambda: q.quantize(torch.tensor([[INF, -INF]]), LEVELS), ValueError, "latents: expected finite values, got 2"),
         (lambda: q.quantize(torch.zeros(4, 2), LEVELS[0]), ValueError, "levels: expected shape (d k)"),
+        (lambda: q.quantize(torch.zeros(4, 2), LEVELS.flip(1)), ValueError, "levels: expected ascending rows, got one that falls or holds NaN"),
+        (lambda: q.quantize(torch.zeros(4, 2), LEVELS * NAN), ValueError, "levels: expected ascending rows, got one that falls or holds NaN"),
     ],
     "dequantize": [
         (lambda: q.dequantize(torch.tensor([[0, 3]]), LEVELS), ValueError, "indices: expected integers in [0, 2], got 3"),
