@@ -43,7 +43,7 @@ def seconds(
     "Processor time where one thread does everything (other programs do not count), else wall clock."
     alone = device.type == "cpu" and torch.get_num_threads() == 1
     clock = time.process_time if alone else time.perf_counter
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait = {"cuda": partial(torch.cuda.synchronize, device), "mps": torch.mps.synchronize}.get(device.type, lambda: None)
     wait()
     begin = clock()
     work()
@@ -252,7 +252,7 @@ def fresh_steps(
     code = f"import json; from tokenbridge.benchmark import _steps_alone; print(json.dumps({call}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"fresh_steps: the other process failed: {done.stderr.strip().splitlines()[-1]}")
+        raise RuntimeError(f"fresh_steps: the other process failed: {(done.stderr.strip().splitlines() or [f'exit code {done.returncode}'])[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -421,7 +421,7 @@ def table(
 ) -> str:
     "The report in lines of text."
     products = ", ".join(f"{name} {rate:.0f}" for name, rate in report["product_gflops"].items())
-    lines = [f"{report['preset']}, batch {report['batch_size']}, {report['device']}, {report['threads']} threads, medians of {report['rounds']} rounds",
+    lines = [f"{report['preset']}, batch {report['batch_size']}, {report['device']}, {report['threads']} thread{'s' * (report['threads'] > 1)}, medians of {report['rounds']} rounds",
              f"matrix products: {products} billion operations a second; copies: {report['copy_gb_per_s']:.1f} GB a second",
              f"{'':14} {'ours ms':>9} {'naive ms':>9} {'ratio':>7} {'bar':>5} {'floor ms':>9}"]
     for row in report["rows"]:
@@ -444,4 +444,4 @@ def record(
     "Run everything and keep the report among the results."
     started = time.time()
     report = run(preset, batch_size, rounds, True, device)
-    return save_record("benchmark", run_record(f"tokenbridge benchmark --preset {preset} --batch-size {batch_size} --rounds {rounds}", 0, started, **report))
+    return save_record("benchmark", run_record(f"tokenbridge benchmark --preset {preset} --batch-size {batch_size} --rounds {rounds} --device {device}", 0, started, **report))

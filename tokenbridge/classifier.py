@@ -154,7 +154,9 @@ def train_classifier(
     check_number("lr", lr, 0, open_low=True)
     check_int("batch_size", batch_size, 2)
     net.train().to(memory_format=torch.channels_last)
-    steps = max(1, round(epochs * len(data) / batch_size))
+    steps = round(epochs * len(data) / batch_size)
+    if steps < 2:   # the rate of the last one is zero
+        raise ValueError(f"epochs: expected enough for two steps of {batch_size} images at least, got {epochs} of {len(data)} images")
     optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=5e-4)
     generator, losses = torch.Generator().manual_seed(seed), []
     per_epoch = max(1, len(data) // batch_size)

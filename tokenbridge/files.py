@@ -155,7 +155,7 @@ def load_tensors(
         with safe_open(path, framework="pt", device="cpu") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
-        if start in (b"PK", b"\x80\x02", b"\x80\x04"):   # only now: the length of a good file's header may begin so, too
+        if start in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):   # only now: the length of a good file's header may begin so, too
             raise _file_error(f"{path}: expected a safetensors file, got a pickle (only load_foreign reads those)") from None
         raise _file_error(f"{path}: not a whole safetensors file ({error})") from None
 
@@ -193,8 +193,8 @@ def load_into(
             raise ValueError(f"{source}: {name}: expected shape {tuple(own[name].shape)}, got {tuple(tensor.shape)}")
         if tensor.is_floating_point() != own[name].is_floating_point():
             raise ValueError(f"{source}: {name}: expected {own[name].dtype}, got {tensor.dtype}")
-        infinite = tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
-        if infinite and bool(torch.isfinite(own[name]).all()):   # a module that has infinities itself, such as a mask's, may keep them
+        finite = not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+        if not finite and (bool(torch.isnan(tensor).any()) or bool(torch.isfinite(own[name]).all())):   # a module with infinities, such as a mask's, may keep them
             raise ValueError(f"{source}: {name}: holds NaN or infinite values")
     module.load_state_dict(dict(tensors), strict=not allow_missing)
     return module
@@ -323,7 +323,7 @@ def run_record(
 def record_path(
     name: str,     # letters, digits, '-', '_' and '.'
 ) -> Path:         # data/results/NAME.json
-    "Where the record of this name lies; asked before a long run, an error costs nothing."
+    "Where the record of this name lies; ask before a long run, while an error still costs nothing."
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
         raise ValueError(f"name: expected letters, digits, '-', '_' and '.', got {name!r}")
     return results_folder() / f"{name.removesuffix('.json')}.json"

@@ -258,7 +258,7 @@ def smooth(
 # %% ../nbs/plots.ipynb #c53c3a6d
 def curves(
     ax: Axes,
-    lines: Mapping[str, Sequence],  # name -> values, or (x, values); values (steps,) or (seeds, steps)
+    lines: Mapping[str, Sequence],  # name -> values, or a pair (x, values); values (steps,) or (seeds, steps), several seeds never as a pair
     xlabel: str = "step",
     ylabel: str = "loss",
     smoothing: float = 0.0,         # 0 to below 1; the raw curve stays behind
@@ -308,7 +308,7 @@ def matrix(
 ) -> Axes:
     "A matrix as shades with its numbers written in."
     table = _table(ax, "values", values)
-    low, high = float(table.min()), float(table.max())
+    low, high = min(0.0, float(table.min())), float(table.max())   # as the shades
     for (r, c), value in np.ndenumerate(table):
         dark = (value - low) / (high - low or 1) > 0.55
         ax.text(c, r, form.format(value), ha="center", va="center", fontsize=_FONT - 1, color="white" if dark else "black")
