@@ -380,11 +380,27 @@ def test_run_record():
         files.write_json("unused.json", {**record, "results": {"nll": math.nan}})
 
 
-@pytest.mark.parametrize("length", [640, 1152, 19280])
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408, 19280])
 def test_a_header_as_long_as_a_pickle_begins_is_none(tmp_path, length):
     for room in range(length):   # the metadata make the header as long as wanted (lengths are multiples of 8)
         path = files.save_tensors(tmp_path / "x.safetensors", {"a": torch.ones(2)}, {"note": "x" * (length - 120 + room)})
         if (found := int.from_bytes(path.read_bytes()[:8], "little")) >= length:
             break
-    assert found == length and path.read_bytes()[:2] in (b"\x80\x02", b"\x80\x04", b"PK")
+    assert found == length and path.read_bytes()[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK")
     assert torch.equal(files.load_tensors(path)[0]["a"], torch.ones(2))
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_every_binary_pickle_is_called_one(tmp_path, protocol):
+    import pickle
+    (tmp_path / "x.safetensors").write_bytes(pickle.dumps({"a": list(range(100))}, protocol))
+    with pytest.raises(OSError, match="got a pickle"):
+        files.load_tensors(tmp_path / "x.safetensors")
+
+
+def test_a_module_with_infinities_may_keep_them_and_takes_no_nan():
+    module = torch.nn.Module()
+    module.register_buffer("mask", torch.tensor([0.0, -math.inf]))
+    assert files.load_into(module, {"mask": torch.tensor([-math.inf, 0.0])}, "here").mask.tolist() == [-math.inf, 0.0]
+    with pytest.raises(ValueError, match="here: mask: holds NaN or infinite"):
+        files.load_into(module, {"mask": torch.tensor([math.nan, 0.0])}, "here")

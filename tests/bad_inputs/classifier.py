@@ -25,6 +25,7 @@ ROWS = {
         (lambda: c.train_classifier(c.JudgeNet(), DATA, 0), ValueError, "epochs: expected a number above 0, got 0"),
         (lambda: c.train_classifier(c.JudgeNet(), DATA, 1, lr=-1), ValueError, "lr: expected a number above 0"),
         (lambda: c.train_classifier(c.JudgeNet(), DATA, 1, batch_size=1), ValueError, "batch_size: expected an integer of at least 2"),
+        (lambda: c.train_classifier(c.JudgeNet(), DATA, 1, batch_size=len(DATA)), ValueError, "epochs: expected enough for two steps of"),
     ],
     "store_classifier": [(lambda: c.store_classifier(c.JudgeNet(), FOLDER / "foreign.safetensors" / "x"), OSError, "foreign.safetensors")],
     "read_classifier": [
