@@ -104,12 +104,12 @@ def test_masks_are_compared_from_the_same_weights(tiny_folder, monkeypatch):
     from tokenbridge import demo
     from tokenbridge.training import TrainConfig
     monkeypatch.setattr(demo, "load_images", three_classes)
-    trials, schedule = {"few": (0.0, 0.05), "again": (0.0, 0.05), "all": (1.0, 0.5)}, TrainConfig(steps=10, batch_size=8, warmup=0, lr=1e-2, ema_decay=0.5)
+    trials, schedule = {"even": (0.0, 5.0), "again": (0.0, 5.0), "all": (1.0, 0.5)}, TrainConfig(steps=10, batch_size=8, warmup=0, lr=1e-2, ema_decay=0.5)
     facts = demo.mask_experiment(None, trials, schedule, tiny_folder, (0.25, 1.0), 40, 20)["results"]
     gains = {run["trial"]: run["gain"] for run in facts["runs"]}
-    assert facts["shares"] == [0.25, 1.0] and list(gains) == ["before", "few", "again", "all"] and gains["few"] == gains["again"]
+    assert facts["shares"] == [0.25, 1.0] and list(gains) == ["before", "even", "again", "all"] and gains["even"] == gains["again"]
     assert all(len(gain) == 2 and gain != gains["before"] for label, gain in gains.items() if label != "before")
-    assert gains["all"] != gains["few"], "the distribution of the mask does not reach the training"
+    assert gains["all"] != gains["even"], "the distribution of the mask does not reach the training"
     still = demo.mask_experiment(None, {"still": (0.5, 0.5)}, TrainConfig(steps=1, warmup=0, lr=1e-12, weight_decay=0.0), tiny_folder, (0.5,), 40, 20)["results"]
     assert still["runs"][0]["gain"] == pytest.approx(still["runs"][1]["gain"], abs=1e-3), "training does not begin at the model's weights"
 
