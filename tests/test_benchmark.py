@@ -183,4 +183,4 @@ def test_record(small, monkeypatch, tmp_path):
     path = benchmark.record("cifar-tiny", 2, 1)
     kept = files.read_json(path)
     assert path == tmp_path / "benchmark.json" and len(kept["results"]["rows"]) == 4
-    assert kept["command"] == "tokenbridge benchmark --preset cifar-tiny --batch-size 2 --rounds 1"
+    assert kept["command"] == "tokenbridge benchmark --preset cifar-tiny --batch-size 2 --rounds 1 --device cpu"
