@@ -225,6 +225,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'tokenbridge.demo': { 'tokenbridge.demo.Recipe': ('cifar.html#recipe', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.Recipe.__post_init__': ('cifar.html#recipe.__post_init__', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo._keeper': ('cifar.html#_keeper', 'tokenbridge/demo.py'),
+                                  'tokenbridge.demo._tokens_of_both': ('cifar.html#_tokens_of_both', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo._with_generator': ('cifar.html#_with_generator', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.balanced_labels': ('cifar.html#balanced_labels', 'tokenbridge/demo.py'),
                                   'tokenbridge.demo.collect_sweep': ('cifar.html#collect_sweep', 'tokenbridge/demo.py'),

@@ -379,6 +379,17 @@ def collect_sweep(
     return sweep
 
 # %% ../nbs/12_cifar.ipynb #5316db72
+def _tokens_of_both(
+    bridge: TokenBridge,       # VAE and quantizer
+    root: str | Path | None,   # folder of CIFAR-10
+    train_images: int,         # training images that are tokenized
+    test_images: int,          # test images to measure on
+) -> tuple[ImageSet, ImageSet, Tensor, Tensor]:   # training and test images, (N, 2, n, d) and (M, n, d) indices
+    "What every trial of an experiment has in common, tokenized once."
+    training, test = load_images("train", root, limit=train_images), load_images("test", root, limit=test_images)
+    return training, test, tokenize_set(bridge, training.images), tokenize_images(bridge, test.images)
+
+# %% ../nbs/12_cifar.ipynb #2da5c46a
 def optimizer_experiment(
     name: str | None,                   # the record becomes data/results/NAME.json; None: it is only returned
     trials: dict[str, dict],            # name of a trial -> what it changes in `schedule`
@@ -392,12 +403,11 @@ def optimizer_experiment(
     keep, schedules = _keeper(name), {label: replace(schedule, **changes) for label, changes in trials.items()}
     check_int("schedule.eval_every", schedule.eval_every, 1)
     started, bridge = time.time(), _with_generator(model)
-    training, test = load_images("train", root, limit=train_images), load_images("test", root, limit=test_images)
-    indices, held_out, config = tokenize_set(bridge, training.images), tokenize_images(bridge, test.images), bridge.ar.config
+    training, test, indices, held_out = _tokens_of_both(bridge, root, train_images, test_images)
     look, runs = lambda ar, step: {"nll": nll(ar, held_out, test.labels, schedule.seed)}, []
     for label, changes in trials.items():
         began = time.time()
-        result = train_generator(bridge, training, config, schedules[label], indices=indices, evaluate=look)[1]
+        result = train_generator(bridge, training, bridge.ar.config, schedules[label], indices=indices, evaluate=look)[1]
         curve = [{"step": row["step"], "nll": row["nll"]} for row in result.history if "nll" in row]
         runs.append({"trial": label, "changes": changes, "seconds": round(time.time() - began, 1), "curve": curve})
     position = position_histogram_nll(indices[:, 0].long(), held_out, bridge.quantizer.num_levels, hidden_mask(*held_out.shape[:2], schedule.seed))
@@ -422,8 +432,7 @@ def mask_experiment(
               for label, (low, deviation) in trials.items()}
     for share in shares:
         check_number("shares", share, 0, 1, open_low=True)
-    training, test = load_images("train", root, limit=train_images), load_images("test", root, limit=test_images)
-    indices, held_out = tokenize_set(bridge, training.images), tokenize_images(bridge, test.images)
+    training, test, indices, held_out = _tokens_of_both(bridge, root, train_images, test_images)
     counted = indices[:, 0].long()
     measure = lambda ar: [evaluate_generator(ar, held_out, test.labels, counted, schedule.seed, share)["gain"] for share in shares]
     runs = [{"trial": "before", "gain": measure(bridge.ar)}]
