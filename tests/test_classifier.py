@@ -42,6 +42,12 @@ def test_stored_weights_come_back(tmp_path):
     assert not any(p.requires_grad for p in back.parameters()) and not back.training
 
 
+def test_loading_leaves_the_random_numbers_alone():
+    before = torch.get_rng_state()
+    c.load_classifier("judge")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_the_shipped_ones_are_there():
     for name in c.CLASSIFIERS:
         assert c.load_classifier(name)(torch.zeros(1, 3, 32, 32)).shape == (1, 10)

@@ -69,6 +69,11 @@ def test_image_folder_crops_the_middle(tmp_path):
     images = d.image_folder(tmp_path, 16)
     assert images.classes == ("a", "b") and images.labels.tolist() == [0, 1]
     assert images.images[0, 0].min() > 200 and images.images[0, 1].max() < 50
+    (tmp_path / ".ipynb_checkpoints").mkdir()   # no class
+    assert d.image_folder(tmp_path, 16).classes == ("a", "b")
+    (tmp_path / "c").mkdir()
+    with pytest.raises(ValueError, match="/c: expected images in every sub-folder"):
+        d.image_folder(tmp_path, 16)
 
 
 def test_missing_data_is_said_aloud(tmp_path, monkeypatch):

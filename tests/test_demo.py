@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from PIL import Image
 
 PICTURES = ["reconstructions.png", "samples.png", "losses.png", "latents.png"]
@@ -90,6 +91,24 @@ def test_given_weights_that_do_not_fit_cost_no_tokenizing(tiny_folder, monkeypat
     with pytest.raises(ValueError, match="^start: .*expected shape"):
         demo.train_generator(bridge, synthetic_images(4), config, TrainConfig(steps=1), start=other, device="cpu", progress=False)
     assert not tokenized
+
+
+@pytest.mark.parametrize("change", [dict(heads=1), dict(mask_ratio_low=0.1), dict(dropout=0.5)])
+def test_a_generator_of_another_shape_does_not_go_on(tiny_folder, tmp_path, change):
+    from dataclasses import replace
+    from tokenbridge.data import synthetic_images
+    from tokenbridge.demo import train_generator
+    from tokenbridge.pipeline import TokenBridge
+    from tokenbridge.training import TrainConfig
+    bridge, data, schedule = TokenBridge.from_pretrained(tiny_folder), synthetic_images(4), TrainConfig(steps=1, batch_size=2, warmup=0)
+    data.labels.remainder_(3)
+    moved = torch.get_rng_state()
+    train_generator(bridge, data, bridge.ar.config, schedule, tmp_path, device="cpu", progress=False)
+    assert torch.equal(torch.get_rng_state(), moved)   # the caller's random numbers stay where they were
+    other = replace(bridge.ar.config, backbone=replace(bridge.ar.config.backbone, **change))
+    assert other != bridge.ar.config
+    with pytest.raises(ValueError, match=f"^shape: the checkpoint was trained with .*{next(iter(change))}"):
+        train_generator(bridge, data, other, schedule, tmp_path, resume=True, device="cpu", progress=False)
 
 
 def three_classes(split, root, limit):

@@ -205,6 +205,17 @@ def test_top_p_keeps_the_fewest_that_reach_it(top_p, k):
     assert (share - p.masked_fill(~kept, 2).amin(-1) < top_p + 1e-5).all()   # without the last one it is not reached
 
 
+def test_top_p_of_one_keeps_everything():
+    logits = torch.tensor([0.0, -20.0])   # beside the first the second is lost in a sum of 32 bits
+    assert torch.equal(filter_logits(logits, top_p=1.0), logits)
+    assert filter_logits(logits, top_p=0.99).isfinite().tolist() == [True, False]
+
+
+def test_an_order_may_be_an_array():
+    for order in ([2, 0, 1], torch.tensor([2, 0, 1]), torch.tensor([2, 0, 1]).numpy()):
+        assert make_head(3, order=order).order.tolist() == [2, 0, 1]
+
+
 def test_equal_logits_keep_exactly_top_k():
     assert filter_logits(torch.zeros(3, 5), top_k=2).isfinite().tolist() == [[True, True, False, False, False]] * 3
     assert filter_logits(torch.zeros(3, 5), temperature=0).isfinite().sum(-1).tolist() == [1, 1, 1]

@@ -132,6 +132,14 @@ def test_loading_leaves_the_random_numbers_alone(tiny_folder):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_parts_lie_on_one_device(bridge):
+    for odd in ("quantizer", "ar"):
+        parts = {name: copy.deepcopy(getattr(bridge, name)) for name in ("vae", "quantizer", "ar")}
+        parts[odd].to("meta")
+        with pytest.raises(ValueError, match=f"^{odd}: expected it where the VAE lies, on cpu, got meta"):
+            TokenBridge(**parts)
+
+
 def test_saving_again_replaces(bridge, folder):
     bridge.name = "second"
     bridge.save_pretrained(folder)

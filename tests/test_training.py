@@ -183,6 +183,16 @@ def test_checkpoints_beyond_a_million_steps_are_ordered(tmp_path):
     assert newest_checkpoint(tmp_path).name == "step-1000000"
 
 
+def test_a_folder_without_a_whole_checkpoint_is_not_begun_anew(tmp_path):
+    interrupted(tmp_path, 29)
+    history = (tmp_path / "history.jsonl").read_bytes()
+    for state in tmp_path.glob("checkpoints/*/state.json"):
+        state.unlink()
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="^folder: no checkpoint in .* is whole"):
+        train(**training_runs.make("images"), folder=tmp_path, resume=True)
+    assert (tmp_path / "history.jsonl").read_bytes() == history
+
+
 def test_resume_in_an_empty_folder_starts(tmp_path):
     arguments = training_runs.make("images", replace(training_runs.CONFIG, steps=2))
     assert train(**arguments, folder=tmp_path / "new", resume=True).steps == 2
@@ -689,6 +699,23 @@ def test_what_the_caller_calls_the_same_must_be_the_same(tmp_path):
     with pytest.raises(ValueError, match="^tokenizer: the checkpoint was trained with {'vae': 'aa'}, resumed with {'vae': 'bb'}"):
         train(**again, identity={"tokenizer": {"vae": "bb"}})
     assert train(**again, identity={"tokenizer": {"vae": "aa"}}).steps == 4
+
+
+def test_what_the_caller_calls_the_same_has_names_of_its_own():
+    with pytest.raises(ValueError, match="^identity: expected names that the training does not use itself, got lr, seed"):
+        train(**training_runs.make("images"), identity={"seed": 7, "lr": 1, "data": "x"})
+
+
+def test_micro_batches_report_the_same_scalars():
+    arguments, calls = training_runs.make("images"), []
+    plain = arguments["loss_fn"]
+
+    def loss_fn(*inputs):
+        calls.append(1)
+        return plain(*inputs), {"one": torch.ones(())} if len(calls) % 2 else {}
+
+    with pytest.raises(ValueError, match=r"^loss_fn: expected the same scalars from every micro-batch, got \[\] after \['one'\]"):
+        train(**arguments | dict(loss_fn=loss_fn))
 
 
 class Tied(nn.Module):

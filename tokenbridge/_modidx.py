@@ -202,6 +202,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'tokenbridge.data.ImageSet.take': ('data.html#imageset.take', 'tokenbridge/data.py'),
                                   'tokenbridge.data._distances': ('data.html#_distances', 'tokenbridge/data.py'),
                                   'tokenbridge.data._draw': ('data.html#_draw', 'tokenbridge/data.py'),
+                                  'tokenbridge.data._epoch_order': ('data.html#_epoch_order', 'tokenbridge/data.py'),
                                   'tokenbridge.data._opened': ('data.html#_opened', 'tokenbridge/data.py'),
                                   'tokenbridge.data._write_files': ('data.html#_write_files', 'tokenbridge/data.py'),
                                   'tokenbridge.data.batch_ids': ('data.html#batch_ids', 'tokenbridge/data.py'),

@@ -194,7 +194,8 @@ def read_classifier(
     check_choice("name", name, tuple(CLASSIFIERS))
     tensors, _ = load_tensors(path)
     classes = len(tensors["out.bias"]) if "out.bias" in tensors else 10
-    net = CLASSIFIERS[name](classes)
+    with torch.random.fork_rng(devices=[]):   # first weights are drawn and then replaced: that must not move your random numbers
+        net = CLASSIFIERS[name](classes)
     tensors = {k: t.float() if t.dtype == torch.bfloat16 else t for k, t in tensors.items()}
     load_into(net, tensors, str(path))
     return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)

@@ -16,6 +16,7 @@ import urllib.request
 import warnings
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -310,11 +311,12 @@ def image_folder(
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder (expected one sub-folder of images for each class)")
     check_int("size", size, 8)
-    classes = sorted(p.name for p in root.iterdir() if p.is_dir())
+    classes = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     files = [(path, label) for label, name in enumerate(classes)
              for path in sorted((root / name).rglob("*")) if path.suffix.lower() in IMAGE_ENDINGS]
-    if not files:
-        raise ValueError(f"{root}: expected sub-folders with images, found none ending in {', '.join(IMAGE_ENDINGS)}")
+    empty = [name for label, name in enumerate(classes) if label not in {found for _, found in files}]
+    if empty or not files:
+        raise ValueError(f"{root / empty[0] if empty else root}: expected images in every sub-folder, found none ending in {', '.join(IMAGE_ENDINGS)}")
     images = torch.stack([read_image(path, size) for path, _ in files])
     return ImageSet(images, torch.tensor([label for _, label in files]), tuple(classes), str(root))
 
@@ -383,9 +385,14 @@ def batch_ids(
     first, parts = step * batch_size, []
     while sum(map(len, parts)) < batch_size:
         epoch, offset = divmod(first + sum(map(len, parts)), num)
-        order = np.random.default_rng((seed, epoch)).permutation(num)
-        parts.append(order[offset:offset + batch_size - sum(map(len, parts))])
+        parts.append(_epoch_order(seed, epoch, num)[offset:offset + batch_size - sum(map(len, parts))])
     return torch.from_numpy(np.concatenate(parts))
+
+
+@lru_cache(maxsize=2)
+def _epoch_order(seed: int, epoch: int, num: int) -> np.ndarray:
+    "The permutation of one epoch; kept, since the steps of an epoch ask for it one after the other."
+    return np.random.default_rng((seed, epoch)).permutation(num)
 
 # %% ../nbs/01_data.ipynb #a88604a1
 def save_latents(

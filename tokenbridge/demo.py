@@ -91,9 +91,10 @@ def train_vae(
     eye = load_classifier("features").to(device or ("cuda" if torch.cuda.is_available() else "cpu")) if perceptual_weight > 0 else None
     loss_fn = lambda module, batch, generator: vae_loss(module, batch[0], generator, kl_weight, eye, perceptual_weight)
     make_batch = lambda ids, generator: (random_flip(to_float(data.images[ids]), generator),)
-    same = {"data": data.source, "kl_weight": kl_weight, "perceptual_weight": perceptual_weight}
+    same = {"data": data.source, "kl_weight": kl_weight, "perceptual_weight": perceptual_weight, "shape": asdict(config)}
     result = train(vae, loss_fn, make_batch, len(data), schedule, folder, resume, device=device, progress=progress, identity=same)
-    vae = VAE(config)
+    with torch.random.fork_rng(devices=[]):   # first weights are drawn and then replaced: that must not move your random numbers
+        vae = VAE(config)
     vae.load_state_dict(result.ema)
     return fit_latent_scale_(round_weights_(vae).eval(), data.images[:20000]), result
 
@@ -174,9 +175,10 @@ def train_generator(
         return indices[ids, side].long(), data.labels[ids]
 
     loss_fn = lambda module, batch, generator: module.loss(*batch, generator)
-    same = {"data": data.source, "tokenizer": fingerprints(bridge.vae, bridge.quantizer)}
+    same = {"data": data.source, "tokenizer": fingerprints(bridge.vae, bridge.quantizer), "shape": asdict(config)}
     result = train(model, loss_fn, make_batch, len(data), schedule, folder, resume, evaluate, device=device, progress=progress, identity=same)
-    model = ARModel(config, levels)
+    with torch.random.fork_rng(devices=[]):
+        model = ARModel(config, levels)
     model.load_state_dict(result.ema)
     return TokenBridge(bridge.vae, bridge.quantizer, round_weights_(model).to(bridge.quantizer.levels.device)).eval(), result
 

@@ -71,9 +71,9 @@ def _window_matrix(length: int, size: int = 11, deviation: float = 1.5) -> Tenso
 
 def _local_mean(images: Tensor) -> Tensor:
     "Gaussian-weighted mean around every place where the window fits: (..., h, w) -> (..., h - 10, w - 10)."
-    rows, columns = (_window_matrix(size).to(images) for size in images.shape[-2:])
-    with torch.autocast(images.device.type, enabled=False):   # differences of squares of grey levels: 16 bits are not enough
-        return rows @ images @ columns.T
+    rows, columns = (_window_matrix(size).to(images.device, torch.float64) for size in images.shape[-2:])
+    with torch.autocast(images.device.type, enabled=False):   # differences of squares of grey levels: neither 16 bits nor TF32 are enough
+        return (rows @ images.double() @ columns.T).to(images.dtype)
 
 # %% ../nbs/11_evaluation.ipynb #6f8cf8c6
 def image_ssim(
@@ -330,6 +330,7 @@ def nearest(
     "The nearest candidates of each query, without ever holding all distances."
     views = queries[:, None] if queries.dim() == 2 else queries
     size = check_tensor("queries", views, "b v f")
+    check_int("the number of queries", size["b"], 1)
     check_finite("queries", views.float())
     check_tensor("candidates", candidates, "N f", f=size["f"])
     check_int("num", num, 1, len(candidates))

@@ -127,6 +127,7 @@ def filter_logits(
     if temperature < 1e-30:   # 0, or so little that the quotients would be infinite
         temperature, top_k = 1.0, 1
     logits = logits.float() / temperature
+    top_p = None if top_p == 1 else top_p   # everything, also what the sum of the rest rounds away
     if top_k is None and top_p is None:
         return logits
     ranked, levels = logits.sort(dim=-1, descending=True, stable=True)
@@ -164,7 +165,7 @@ def sample_categorical(
 # %% ../nbs/06_head.ipynb #0e497213
 def _permutation(order, dims: int) -> list[int]:
     "The order as a list, None as 0, 1, 2, ...; ValueError if it is no permutation."
-    steps = list(range(dims) if order is None else order.tolist() if isinstance(order, Tensor) else order)
+    steps = list(range(dims) if order is None else order.tolist() if hasattr(order, "tolist") else order)   # of a tensor or an array, too
     if sorted(steps) != list(range(dims)) or not all(isinstance(step, int) for step in steps):
         raise ValueError(f"order: expected a permutation of 0 to {dims - 1}, got {steps}")
     return steps
@@ -221,7 +222,8 @@ class DimensionHead(DimensionTransformer):
         "Draw the indices of m tokens step by step, with a KV cache."
         self._check_draw(context, noise)
         _check_sampling(temperature, top_k, top_p)
-        choose = lambda step, logits: sample_categorical(filter_logits(logits, temperature, top_k, top_p), noise[:, self.order[step]])
+        noise = noise.index_select(1, self.order)
+        choose = lambda step, logits: sample_categorical(filter_logits(logits, temperature, top_k, top_p), noise[:, step])
         ordered, logits = _walk(self, context, choose)
         log_prob = logits.float().log_softmax(-1).gather(-1, ordered[..., None]).sum((1, 2))
         check_finite("log-probabilities of the head", log_prob)   # a NaN among the logits would come out as index 0
@@ -232,7 +234,7 @@ class DimensionHead(DimensionTransformer):
         context: Tensor,  # (m, e)
         indices: Tensor,  # (m, d)
     ) -> Tensor:          # (m, d, k)
-        "The logits of `forward` by the way `sample` takes: step by step with a KV cache."
+        "The logits of `forward` (if not `official_first_step`) by the way `sample` takes: step by step with a KV cache, without gradients."
         ordered = self._ordered(context, indices)
         return _walk(self, context, lambda step, logits: ordered[:, step])[1].index_select(1, self.order.argsort())
 
@@ -241,7 +243,7 @@ class DimensionHead(DimensionTransformer):
         context: Tensor,  # (m, e)
         indices: Tensor,  # (m, d)
     ) -> Tensor:          # (m, d, k)
-        "The logits of `forward` by the naive way: the whole prefix again for each step."
+        "The logits of `forward` (if not `official_first_step`) by the naive way: the whole prefix again for each step."
         ordered, steps = self._ordered(context, indices), []
         for s in range(self.config.dims):
             condition = self.condition_proj(context)

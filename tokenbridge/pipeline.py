@@ -36,6 +36,10 @@ def _check_parts(vae: VAE, quantizer: Quantizer, ar: ARModel | None) -> None:
     for name, part, kind in (("vae", vae, VAE), ("quantizer", quantizer, Quantizer), ("ar", ar, ARModel)):
         if not isinstance(part, kind) and not (name == "ar" and part is None):
             raise ValueError(f"{name}: expected {'an' if kind is ARModel else 'a'} {kind.__name__}, got {type(part).__name__}")
+    where = {"vae": vae.latent_mean.device, "quantizer": quantizer.levels.device, **({} if ar is None else {"ar": ar.levels.device})}
+    for name, device in where.items():
+        if device != where["vae"]:
+            raise ValueError(f"{name}: expected it where the VAE lies, on {where['vae']}, got {device}")
     d, (h, w) = vae.config.latent_dims, vae.grid
     if quantizer.dims != d:
         raise ValueError(f"quantizer: expected levels for the {d} dimensions of the VAE, got {quantizer.dims}")

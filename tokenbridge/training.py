@@ -581,7 +581,10 @@ def _gradient(run: _Run, make_batch: Callable, num_samples: int) -> dict[str, fl
         with run.accelerator.accumulate(run.wrapped), _global_randomness(dropout_seed, device):
             loss, scalars = run.wrapped(*batch, generator=generator)
             run.accelerator.backward(loss)
-        for name, value in {"loss": loss.detach().float(), **scalars}.items():
+        found = {"loss": loss.detach().float(), **scalars}
+        if total and total.keys() != found.keys():
+            raise ValueError(f"loss_fn: expected the same scalars from every micro-batch, got {sorted(scalars)} after {sorted(total.keys() - {'loss'})}")
+        for name, value in found.items():
             total[name] = total.get(name, 0.0) + value / run.config.accumulation
     return {name: run.accelerator.reduce(value, "mean").item() for name, value in total.items()}
 
@@ -688,6 +691,8 @@ def _open_folder(run: _Run, resume: bool) -> None:
     if not resume and _by_step(root):
         raise ValueError(f"folder: {run.folder} holds checkpoints; pass resume=True or another folder")
     found = newest_checkpoint(run.folder)
+    if found is None and _by_step(root):
+        raise ValueError(f"folder: no checkpoint in {root} is whole; take another folder, or empty this one, to begin anew")
     if found:
         _restore(run, load_checkpoint(found))
     run.accelerator.wait_for_everyone()
@@ -735,8 +740,10 @@ def _make_run(module, loss_fn, config, num_samples, folder, device, trainable, i
     module.zero_grad(set_to_none=True)   # what an earlier backward pass may have left
     wrapped = accelerator.prepare(_Step(module, loss_fn, precision))
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    identity = json.loads(json.dumps({**(identity or {}), **asdict(config), "precision": precision, "num_samples": num_samples,
-                                      "processes": accelerator.num_processes, "trainable": trainable}))
+    ours = {**asdict(config), "precision": precision, "num_samples": num_samples, "processes": accelerator.num_processes, "trainable": trainable}
+    if taken := sorted(ours.keys() & (identity or {}).keys()):
+        raise ValueError(f"identity: expected names that the training does not use itself, got {', '.join(taken)}")
+    identity = json.loads(json.dumps({**(identity or {}), **ours}))
     return _Run(module, trained, config, make_optimizers(module, config), ema_init(trained), accelerator, wrapped,
                 identity, Path(folder) if folder else None)
 
