@@ -336,9 +336,10 @@ def nearest(
     check_int("num", num, 1, len(candidates))
     check_int("chunk", chunk, 1)
     device, keep = queries.device, min(len(candidates), num + 16)   # a few more: the search rounds, the order is settled at the end
+    mode = "use_mm_for_euclid_dist_if_necessary" if device.type == "cpu" else "donot_use_mm_for_euclid_dist"   # TF32 would round too much
     best = torch.full((size["b"], keep), math.inf, device=device), torch.zeros(size["b"], keep, dtype=torch.int64, device=device)
     for first, part in zip(range(0, len(candidates), chunk), candidates.split(chunk)):
-        found = torch.cdist(rearrange(views.float(), "b v f -> (b v) f"), part.to(device).float())
+        found = torch.cdist(rearrange(views.float(), "b v f -> (b v) f"), part.to(device).float(), compute_mode=mode)
         found = rearrange(found, "(b v) c -> b v c", b=size["b"]).amin(1)
         ids = torch.arange(first, first + len(part), device=device).expand_as(found)
         together, ids = torch.cat([best[0], found], 1), torch.cat([best[1], ids], 1)
