@@ -217,7 +217,7 @@ def test_a_tokenizer_in_32_bits_is_trained_on_and_kept(tiny_tokenizer, tmp_path,
     assert command("train-vae --out v --num 32 --steps 1 --batch-size 4 --perceptual-weight 0 --device cpu --levels 7") == 0
     capsys.readouterr()
     assert command(line.replace(str(tiny_tokenizer), "v") + " --resume") == 1
-    assert "tokenizer: the checkpoint was trained with" in capsys.readouterr().err
+    assert "tokenizer.levels: the checkpoint was trained with" in capsys.readouterr().err
 
 
 def test_errors_come_before_the_work(tmp_path, capsys, monkeypatch, without_settings):

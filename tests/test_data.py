@@ -72,7 +72,7 @@ def test_image_folder_crops_the_middle(tmp_path):
     (tmp_path / ".ipynb_checkpoints").mkdir()   # no class
     assert d.image_folder(tmp_path, 16).classes == ("a", "b")
     (tmp_path / "c").mkdir()
-    with pytest.raises(ValueError, match="/c: expected images in every sub-folder"):
+    with pytest.raises(ValueError, match="/c: expected images, found none"):
         d.image_folder(tmp_path, 16)
 
 

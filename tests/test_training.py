@@ -646,10 +646,12 @@ ones = torch.ones(2 ** 24)
 for listens in (False, True):
     listens = listens and keep_freed_memory()
     ones + 1
-    before = count()
-    for _ in range(10):
+    faults = []
+    for _ in range(11):
+        before = count()
         ones + 1
-    print(int(listens), count() - before)
+        faults.append(count() - before)
+    print(int(listens), sorted(faults)[5])
 """
 
 
@@ -657,7 +659,7 @@ for listens in (False, True):
 def test_memory_is_kept():
     done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True)
     (_, usual), (listens, kept) = (map(int, line.split()) for line in done.stdout.splitlines())
-    assert listens and kept < 5 and usual >= 10 * 32   # 10 times 64 MB: 32 pages of 2 MB each, or thousands of small ones
+    assert listens and kept < 5 and usual >= 32   # the median of eleven times 64 MB: 32 pages of 2 MB each, or thousands of small ones
 
 
 def test_only_glibc_is_asked_to_keep_memory(monkeypatch):
@@ -696,7 +698,7 @@ def test_what_the_caller_calls_the_same_must_be_the_same(tmp_path):
     arguments["config"] = replace(arguments["config"], steps=4)
     train(**arguments, folder=tmp_path, identity={"tokenizer": {"vae": "aa"}})
     again = training_runs.make("images") | dict(config=arguments["config"], folder=tmp_path, resume=True)
-    with pytest.raises(ValueError, match="^tokenizer: the checkpoint was trained with {'vae': 'aa'}, resumed with {'vae': 'bb'}"):
+    with pytest.raises(ValueError, match="^tokenizer.vae: the checkpoint was trained with 'aa', resumed with 'bb'"):
         train(**again, identity={"tokenizer": {"vae": "bb"}})
     assert train(**again, identity={"tokenizer": {"vae": "aa"}}).steps == 4
 

@@ -573,6 +573,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'tokenbridge.training._check_config': ('training.html#_check_config', 'tokenbridge/training.py'),
                                       'tokenbridge.training._disk_error': ('training.html#_disk_error', 'tokenbridge/training.py'),
                                       'tokenbridge.training._evaluation': ('training.html#_evaluation', 'tokenbridge/training.py'),
+                                      'tokenbridge.training._first_difference': ( 'training.html#_first_difference',
+                                                                                  'tokenbridge/training.py'),
                                       'tokenbridge.training._folder_opened': ('training.html#_folder_opened', 'tokenbridge/training.py'),
                                       'tokenbridge.training._global_randomness': ( 'training.html#_global_randomness',
                                                                                    'tokenbridge/training.py'),

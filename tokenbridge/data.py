@@ -316,7 +316,8 @@ def image_folder(
              for path in sorted((root / name).rglob("*")) if path.suffix.lower() in IMAGE_ENDINGS]
     empty = [name for label, name in enumerate(classes) if label not in {found for _, found in files}]
     if empty or not files:
-        raise ValueError(f"{root / empty[0] if empty else root}: expected images in every sub-folder, found none ending in {', '.join(IMAGE_ENDINGS)}")
+        where, what = (root / empty[0], "images") if empty else (root, "sub-folders with images")
+        raise ValueError(f"{where}: expected {what}, found none ending in {', '.join(IMAGE_ENDINGS)}")
     images = torch.stack([read_image(path, size) for path, _ in files])
     return ImageSet(images, torch.tensor([label for _, label in files]), tuple(classes), str(root))
 

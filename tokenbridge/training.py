@@ -669,14 +669,22 @@ def _save(run: _Run) -> None:
     run.accelerator.wait_for_everyone()
 
 
+def _first_difference(path: str, old, new) -> tuple[str, object, object]:
+    "Where two values differ, as deep as both are dictionaries: the path, and what stands there in each."
+    if isinstance(old, dict) and isinstance(new, dict):
+        key = next(key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key))
+        return _first_difference(f"{path}.{key}", old.get(key), new.get(key))
+    return path, old, new
+
+
 def _restore(run: _Run, checkpoint: Checkpoint) -> None:
     "Put a fresh run where a checkpoint left off."
     saved = checkpoint.identity
-    for name in sorted(saved.keys() | run.identity.keys()):
+    for name in [*run.identity, *sorted(saved.keys() - run.identity.keys())]:
         same = saved.get(name) == run.identity.get(name) or name in _FREE
         if not same and not _same_so_far(name, checkpoint.step, saved, run.config):
-            raise ValueError(f"{name}: the checkpoint was trained with {saved.get(name)!r}, resumed with {run.identity.get(name)!r}; "
-                             "use the same value or another folder")
+            path, old, new = _first_difference(name, saved.get(name), run.identity.get(name))
+            raise ValueError(f"{path}: the checkpoint was trained with {old!r}, resumed with {new!r}; use the same value or another folder")
     load_into(run.module, checkpoint.model, f"checkpoint of step {checkpoint.step}")
     with torch.no_grad():
         for name, average in run.ema.items():
