@@ -647,11 +647,11 @@ for listens in (False, True):
     listens = listens and keep_freed_memory()
     ones + 1
     faults = []
-    for _ in range(11):
+    for _ in range(12):
         before = count()
         ones + 1
         faults.append(count() - before)
-    print(int(listens), sorted(faults)[5])
+    print(int(listens), sum(sorted(faults)[:10]))   # two strays have been seen on a busy machine
 """
 
 
@@ -659,7 +659,7 @@ for listens in (False, True):
 def test_memory_is_kept():
     done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True)
     (_, usual), (listens, kept) = (map(int, line.split()) for line in done.stdout.splitlines())
-    assert listens and kept < 5 and usual >= 32   # the median of eleven times 64 MB: 32 pages of 2 MB each, or thousands of small ones
+    assert listens and kept < 5 and usual >= 10 * 32   # 10 times 64 MB: 32 pages of 2 MB each, or thousands of small ones
 
 
 def test_only_glibc_is_asked_to_keep_memory(monkeypatch):
