@@ -67,6 +67,11 @@ RECIPES = {
 }
 
 # %% ../nbs/12_cifar.ipynb #322ff4bd
+def _where(device: str | torch.device | None) -> torch.device:
+    "The device of this name; None: cuda where there is one."
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
 def train_vae(
     data: ImageSet,                        # training images
     config: VAEConfig,                     # shape of the VAE
@@ -88,7 +93,7 @@ def train_vae(
         vae = VAE(config)
     if config.kind == "residual":
         start_at_pca_(vae, to_float(data.images[:5000]))
-    eye = load_classifier("features").to(device or ("cuda" if torch.cuda.is_available() else "cpu")) if perceptual_weight > 0 else None
+    eye = load_classifier("features").to(_where(device)) if perceptual_weight > 0 else None
     loss_fn = lambda module, batch, generator: vae_loss(module, batch[0], generator, kl_weight, eye, perceptual_weight)
     make_batch = lambda ids, generator: (random_flip(to_float(data.images[ids]), generator),)
     same = {"data": data.source, "kl_weight": kl_weight, "perceptual_weight": perceptual_weight, "shape": asdict(config)}
@@ -96,7 +101,7 @@ def train_vae(
     with torch.random.fork_rng(devices=[]):   # first weights are drawn and then replaced: that must not move your random numbers
         vae = VAE(config)
     vae.load_state_dict(result.ema)
-    return fit_latent_scale_(round_weights_(vae).eval(), data.images[:20000]), result
+    return fit_latent_scale_(round_weights_(vae).eval().to(_where(device)), data.images[:20000]).cpu(), result
 
 # %% ../nbs/12_cifar.ipynb #16d003fc
 @torch.no_grad()
@@ -138,6 +143,15 @@ def decode_indices(
     return torch.cat([bridge.detokenize(part).cpu() for part in indices.split(batch)])
 
 
+def _tokenized(bridge: TokenBridge, images: Tensor, device: torch.device) -> Tensor:
+    "`tokenize_set` on the device that trains; the bridge goes back to where it was."
+    home = bridge.device
+    try:
+        return tokenize_set(bridge.to(device), images)
+    finally:
+        bridge.to(home)
+
+
 def tokenize_set(
     bridge: TokenBridge,   # VAE and quantizer
     images: Tensor,        # (N, 3, H, W) uint8
@@ -166,7 +180,7 @@ def train_generator(
         torch.manual_seed(schedule.seed)
         if start is not None:   # before the minutes of tokenizing: a model that does not fit should cost nothing
             start = load_into(ARModel(config, levels), start.state_dict(), "start")
-        indices = tokenize_set(bridge, data.images) if indices is None else indices
+        indices = _tokenized(bridge, data.images, _where(device)) if indices is None else indices
         latents = rearrange(dequantize(indices[:5000, 0].long(), levels), "b (h w) d -> b d h w", h=bridge.vae.grid[0])
         model = ARModel(config, levels, spectral_order(latents)) if start is None else start
 
@@ -280,7 +294,7 @@ def run_demo(
     "The main job: train tokenizer and generator, generate, measure, write pictures and metrics.json."
     folder, started, recipe = Path(out), time.time(), RECIPES["fast" if fast else "demo"]
     schedules = [replace(config, seed=seed, precision=precision) for config in (recipe.vae, recipe.ar)]
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = _where(device)
     shape, training = preset("cifar-tiny"), load_images("train", root, download=True)
     test = load_images("test", root, limit=recipe.test_images)
     write_json(folder / "metrics.json", {"state": "running"})

@@ -337,8 +337,8 @@ def fit_latent_scale_(
 ) -> VAE:
     "Measure mean and deviation of the posterior means, so that latents have mean 0 and deviation 1. ValueError for NaN."
     check_int("batch", batch, 1)
-    floats = (to_float(part) if part.dtype == torch.uint8 else part for part in images.split(batch))
-    means = torch.cat([rearrange(vae.moments(part).mean, "b d h w -> (b h w) d").double() for part in floats])
+    floats = (to_float(part) if part.dtype == torch.uint8 else part for part in images.to(vae.latent_mean.device).split(batch))
+    means = torch.cat([rearrange(vae.moments(part).mean, "b d h w -> (b h w) d").cpu().double() for part in floats])
     check_int("number of latents", len(means), 2)
     check_finite("latents of images", means)
     vae.latent_mean.copy_(means.mean(0))
