@@ -102,15 +102,18 @@ def test_parts_on_two_devices_are_named(shipped):
         TokenBridge(shipped.vae, shipped.quantizer, copy.deepcopy(shipped.ar).cuda())
 
 
-def test_figures_do_not_depend_on_the_device(shipped, pictures):
+def test_figures_do_not_depend_on_the_device(shipped, pictures, monkeypatch):
     import copy
     from tokenbridge.classifier import load_classifier
     from tokenbridge.evaluation import judge_features, nearest, nll, ssim
     other = (pictures + 0.1 * torch.randn(pictures.shape, generator=seeded())).clamp(-1, 1)
     assert ssim(pictures.cuda(), other.cuda()) == pytest.approx(ssim(pictures, other), abs=1e-6)
-    queries, candidates = torch.randn(20, 3072, generator=seeded()), torch.randn(500, 3072, generator=seeded(1)) * 1e-3 + 1
+    candidates = torch.randn(500, 3072, generator=seeded(1)) + 10   # far from zero: what TF32 would round away is the difference
+    queries = candidates[:20] + 0.3 * torch.randn(20, 3072, generator=seeded())
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
     for ours, wanted in zip(nearest(queries.cuda(), candidates.cuda(), 3), nearest(queries, candidates, 3)):
         torch.testing.assert_close(ours.cpu(), wanted, rtol=1e-5, atol=1e-5)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
     judge = load_classifier("judge")
     torch.testing.assert_close(judge_features(copy.deepcopy(judge).cuda(), pictures), judge_features(judge, pictures), rtol=2e-2, atol=2e-2)
     indices, labels = some_tokens(shipped.ar, 50)

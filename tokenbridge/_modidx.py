@@ -73,6 +73,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'tokenbridge/benchmark.py'),
                                        'tokenbridge.benchmark._generate_duel': ( 'benchmark.html#_generate_duel',
                                                                                  'tokenbridge/benchmark.py'),
+                                       'tokenbridge.benchmark._in_64_bits': ('benchmark.html#_in_64_bits', 'tokenbridge/benchmark.py'),
                                        'tokenbridge.benchmark._memory': ('benchmark.html#_memory', 'tokenbridge/benchmark.py'),
                                        'tokenbridge.benchmark._model': ('benchmark.html#_model', 'tokenbridge/benchmark.py'),
                                        'tokenbridge.benchmark._pair': ('benchmark.html#_pair', 'tokenbridge/benchmark.py'),
