@@ -55,7 +55,7 @@ RECIPES = {
     "cifar-tiny": Recipe(
         vae=TrainConfig(steps=2200, batch_size=64, lr=1e-3, warmup=50, weight_decay=0.0, channels_last=True, save_every=200),
         ar=TrainConfig(steps=18000, batch_size=64, optimizer="muon", lr=2e-3, muon_lr=1.5e-2, schedule="trapezoid", save_every=100),
-        cfg_scale=4.0, temperature=1.0),
+        cfg_scale=3.0, temperature=1.0),
     "demo": Recipe(
         vae=TrainConfig(steps=280, batch_size=64, lr=1e-3, warmup=50, weight_decay=0.0, channels_last=True),
         ar=TrainConfig(steps=500, batch_size=32, optimizer="muon", lr=2e-3, muon_lr=1.5e-2), cfg_scale=5.0, temperature=0.95,
