@@ -319,6 +319,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'tokenbridge.files.load_foreign': ('files.html#load_foreign', 'tokenbridge/files.py'),
                                    'tokenbridge.files.load_into': ('files.html#load_into', 'tokenbridge/files.py'),
                                    'tokenbridge.files.load_tensors': ('files.html#load_tensors', 'tokenbridge/files.py'),
+                                   'tokenbridge.files.loaded': ('files.html#loaded', 'tokenbridge/files.py'),
                                    'tokenbridge.files.pretrained_folder': ('files.html#pretrained_folder', 'tokenbridge/files.py'),
                                    'tokenbridge.files.project_folder': ('files.html#project_folder', 'tokenbridge/files.py'),
                                    'tokenbridge.files.read_json': ('files.html#read_json', 'tokenbridge/files.py'),

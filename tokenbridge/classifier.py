@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .checks import check_choice, check_int, check_number, check_tensor, modes_restored
 from .data import ImageSet, batch_ids, random_flip, random_shift, to_float
-from .files import load_into, load_tensors, pretrained_folder
+from .files import load_tensors, loaded, pretrained_folder
 
 # %% ../nbs/classifier.ipynb #facb3ad8
 def conv_bn(
@@ -194,10 +194,8 @@ def read_classifier(
     check_choice("name", name, tuple(CLASSIFIERS))
     tensors, _ = load_tensors(path)
     classes = len(tensors["out.bias"]) if "out.bias" in tensors else 10
-    with torch.random.fork_rng(devices=[]):   # first weights are drawn and then replaced: that must not move your random numbers
-        net = CLASSIFIERS[name](classes)
     tensors = {k: t.float() if t.dtype == torch.bfloat16 else t for k, t in tensors.items()}
-    load_into(net, tensors, str(path))
+    net = loaded(lambda: CLASSIFIERS[name](classes), tensors, str(path))
     return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 

@@ -312,14 +312,13 @@ def image_folder(
         raise FileNotFoundError(f"{root}: no such folder (expected one sub-folder of images for each class)")
     check_int("size", size, 8)
     classes = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    files = [(path, label) for label, name in enumerate(classes)
-             for path in sorted((root / name).rglob("*")) if path.suffix.lower() in IMAGE_ENDINGS]
-    empty = [name for label, name in enumerate(classes) if label not in {found for _, found in files}]
-    if empty or not files:
-        where, what = (root / empty[0], "images") if empty else (root, "sub-folders with images")
+    files = [[path for path in sorted((root / name).rglob("*")) if path.suffix.lower() in IMAGE_ENDINGS] for name in classes]
+    if not all(files) or not classes:
+        where, what = (root / classes[files.index([])], "images") if classes else (root, "sub-folders with images")
         raise ValueError(f"{where}: expected {what}, found none ending in {', '.join(IMAGE_ENDINGS)}")
-    images = torch.stack([read_image(path, size) for path, _ in files])
-    return ImageSet(images, torch.tensor([label for _, label in files]), tuple(classes), str(root))
+    images = torch.stack([read_image(path, size) for paths in files for path in paths])
+    labels = torch.tensor([label for label, paths in enumerate(files) for _ in paths])
+    return ImageSet(images, labels, tuple(classes), str(root))
 
 # %% ../nbs/01_data.ipynb #ea40d204
 def load_images(

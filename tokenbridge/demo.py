@@ -22,7 +22,7 @@ from .classifier import load_classifier
 from .data import ImageSet, load_images, random_flip, to_float
 from .evaluation import (
     evaluate_generator, evaluate_samples, evaluate_tokenizer, hidden_mask, nll, position_histogram_nll)
-from .files import load_into, pretrained_folder, read_json, record_path, results_folder, run_record, save_record, write_json
+from .files import load_into, loaded, pretrained_folder, read_json, record_path, results_folder, run_record, save_record, write_json
 from .generation import Sampling
 from .model import ARConfig, ARModel, preset
 from .pipeline import TokenBridge, fingerprints, round_weights_
@@ -58,8 +58,8 @@ RECIPES = {
         cfg_scale=3.0, temperature=1.0),
     "demo": Recipe(
         vae=TrainConfig(steps=280, batch_size=64, lr=1e-3, warmup=50, weight_decay=0.0, channels_last=True),
-        ar=TrainConfig(steps=500, batch_size=32, optimizer="muon", lr=2e-3, muon_lr=1.5e-2), cfg_scale=5.0, temperature=0.95,
-        per_class=20, test_images=1000, train_images=8000),
+        ar=TrainConfig(steps=650, batch_size=32, optimizer="muon", lr=2e-3, muon_lr=1.5e-2), cfg_scale=8.0, temperature=0.85,
+        per_class=30, test_images=1000, train_images=8000),
     "fast": Recipe(
         vae=TrainConfig(steps=6, batch_size=16, lr=1e-3, warmup=2, weight_decay=0.0, channels_last=True, log_every=2),
         ar=TrainConfig(steps=6, batch_size=8, optimizer="muon", warmup=2, log_every=2), per_class=2,
@@ -98,10 +98,8 @@ def train_vae(
     make_batch = lambda ids, generator: (random_flip(to_float(data.images[ids]), generator),)
     same = {"data": data.source, "kl_weight": kl_weight, "perceptual_weight": perceptual_weight, "shape": asdict(config)}
     result = train(vae, loss_fn, make_batch, len(data), schedule, folder, resume, device=device, progress=progress, identity=same)
-    with torch.random.fork_rng(devices=[]):   # first weights are drawn and then replaced: that must not move your random numbers
-        vae = VAE(config)
-    vae.load_state_dict(result.ema)
-    return fit_latent_scale_(round_weights_(vae).eval().to(_where(device)), data.images[:20000]).cpu(), result
+    vae = round_weights_(loaded(lambda: VAE(config), result.ema, "averaged weights"))
+    return fit_latent_scale_(vae.eval().to(_where(device)), data.images[:20000]).cpu(), result
 
 # %% ../nbs/12_cifar.ipynb #16d003fc
 @torch.no_grad()
@@ -191,10 +189,8 @@ def train_generator(
     loss_fn = lambda module, batch, generator: module.loss(*batch, generator)
     same = {"data": data.source, "tokenizer": fingerprints(bridge.vae, bridge.quantizer), "shape": asdict(config)}
     result = train(model, loss_fn, make_batch, len(data), schedule, folder, resume, evaluate, device=device, progress=progress, identity=same)
-    with torch.random.fork_rng(devices=[]):
-        model = ARModel(config, levels)
-    model.load_state_dict(result.ema)
-    return TokenBridge(bridge.vae, bridge.quantizer, round_weights_(model).to(bridge.quantizer.levels.device)).eval(), result
+    model = round_weights_(loaded(lambda: ARModel(config, levels), result.ema, "averaged weights"))
+    return TokenBridge(bridge.vae, bridge.quantizer, model.to(bridge.device)).eval(), result
 
 # %% ../nbs/12_cifar.ipynb #603240f4
 def balanced_labels(

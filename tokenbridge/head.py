@@ -222,8 +222,8 @@ class DimensionHead(DimensionTransformer):
         "Draw the indices of m tokens step by step, with a KV cache."
         self._check_draw(context, noise)
         _check_sampling(temperature, top_k, top_p)
-        choose = lambda step, logits, u=noise.index_select(1, self.order): sample_categorical(filter_logits(logits, temperature, top_k, top_p), u[:, step])
-        ordered, logits = _walk(self, context, choose)
+        drawn = noise.index_select(1, self.order)
+        ordered, logits = _walk(self, context, lambda step, logits: sample_categorical(filter_logits(logits, temperature, top_k, top_p), drawn[:, step]))
         log_prob = logits.float().log_softmax(-1).gather(-1, ordered[..., None]).sum((1, 2))
         check_finite("log-probabilities of the head", log_prob)   # a NaN among the logits would come out as index 0
         return ordered.index_select(1, self.order.argsort()), log_prob

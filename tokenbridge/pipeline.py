@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .checks import check_choice, check_finite, check_indices, check_tensor, config_from_dict
-from .files import find_folder, fingerprint, load_into, load_tensors, read_json, save_tensors, write_json
+from .files import find_folder, fingerprint, load_tensors, loaded, read_json, save_tensors, write_json
 from .generation import generate_indices
 from .model import ARConfig, ARModel
 from .quantizer import Quantizer
@@ -138,15 +138,15 @@ def _read_parts(folder: Path) -> tuple[VAE, Quantizer, ARModel | None, str]:
     if config["vae"] is None or config["quantizer"] is None:
         raise ValueError(f"{folder}: expected a VAE and a quantizer, got only {'a quantizer' if config['vae'] is None else 'a VAE'}")
     parts, ar = _split_tensors(folder, config), None
-    with torch.random.fork_rng(devices=[]):
-        vae = load_into(VAE(config_from_dict(VAEConfig, config["vae"], str(folder / "config.json"))), parts["vae"], f"{source} (vae)")
-        quantizer = _read_quantizer(config["quantizer"], parts["quantizer"], source)
-        if config["ar"] is not None:
-            ar = ARModel(config_from_dict(ARConfig, config["ar"], str(folder / "config.json")), quantizer.levels)
-            ar.trained_on = config["fingerprints"]
-            load_into(ar, parts["ar"], f"{source} (ar)")
-            if ar.head.order.sort().values.tolist() != list(range(len(ar.head.order))):
-                raise ValueError(f"{source} (ar): head.order: expected a permutation of the dimensions, got {ar.head.order.tolist()}")
+    shapes = {name: config_from_dict(kind, config[name], str(folder / "config.json"))
+              for name, kind in (("vae", VAEConfig), ("ar", ARConfig)) if config[name] is not None}
+    vae = loaded(lambda: VAE(shapes["vae"]), parts["vae"], f"{source} (vae)")
+    quantizer = _read_quantizer(config["quantizer"], parts["quantizer"], source)
+    if "ar" in shapes:
+        ar = loaded(lambda: ARModel(shapes["ar"], quantizer.levels), parts["ar"], f"{source} (ar)")
+        ar.trained_on = config["fingerprints"]
+        if ar.head.order.sort().values.tolist() != list(range(len(ar.head.order))):
+            raise ValueError(f"{source} (ar): head.order: expected a permutation of the dimensions, got {ar.head.order.tolist()}")
     _check_fingerprints(fingerprints(vae, quantizer), config["fingerprints"], source)
     return vae, quantizer, ar, config["name"]
 

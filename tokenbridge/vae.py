@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .checks import check_choice, check_finite, check_int, check_number, check_tensor, config_from_dict
 from .data import to_float
-from .files import find_folder, load_into, load_tensors, read_json
+from .files import find_folder, load_tensors, loaded, read_json
 
 # %% ../nbs/02_vae.ipynb #934ec5d0
 def patch_pca(
@@ -269,12 +269,10 @@ def read_vae(
     "Read the VAE of a saved folder."
     folder = find_folder(name_or_path)
     config = read_json(folder / "config.json").get("vae")
-    with torch.random.fork_rng(devices=[]):   # first weights are drawn and then replaced: that must not move your random numbers
-        vae = VAE(config_from_dict(VAEConfig, config, f"{folder / 'config.json'}"))
+    shape = config_from_dict(VAEConfig, config, f"{folder / 'config.json'}")
     tensors, _ = load_tensors(folder / "model.safetensors")
     mine = {key.removeprefix("vae."): t.float() for key, t in tensors.items() if key.startswith("vae.")}
-    load_into(vae, mine, str(folder / "model.safetensors"))
-    return vae.eval()
+    return loaded(lambda: VAE(shape), mine, str(folder / "model.safetensors")).eval()
 
 # %% ../nbs/02_vae.ipynb #3e5e1d7d
 @torch.no_grad()

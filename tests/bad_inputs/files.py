@@ -67,6 +67,10 @@ ROWS = {
         (lambda: files.load_into(nn.Linear(1, 1, False), {"weight": torch.full((1, 1), float("nan"))}, "x"), ValueError, "NaN"),
         (lambda: files.load_into(nn.Linear(1, 1, False), {"weight": torch.ones(1, 1, dtype=torch.int)}, "x"), ValueError, "got torch.int32"),
     ],
+    "loaded": [
+        (lambda: files.loaded(lambda: nn.Linear(1, 1), {"weight": torch.ones(1, 1)}, "x"), ValueError, "x: lacks bias"),
+        (lambda: files.loaded(lambda: nn.Linear(1, 1, False), {"weight": torch.full((1, 1), float("nan"))}, "x"), ValueError, "NaN"),
+    ],
     "load_foreign": [
         (lambda: files.load_foreign(NOWHERE), FileNotFoundError, "nowhere: no such file"),
         (lambda: files.load_foreign(EMPTY), OSError, "empty: the file is empty"),
