@@ -173,3 +173,12 @@ def test_no_network_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="SYNTHETIC"):
         d.load_images("test", limit=3, download=True)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["work"]
+
+
+def test_image_folder_passes_over_hidden_files(tmp_path):
+    write = lambda path: (path.parent.mkdir(parents=True, exist_ok=True), Image.new("RGB", (16, 16)).save(path))
+    write(tmp_path / "cat" / "1.jpg")
+    write(tmp_path / "cat" / ".ipynb_checkpoints" / "1-checkpoint.jpg")
+    (tmp_path / "cat" / "._1.jpg").write_bytes(b"what a Mac leaves behind")
+    (tmp_path / "cat" / "x.png").mkdir()
+    assert len(d.image_folder(tmp_path, 16)) == 1

@@ -211,6 +211,7 @@ def spoil(folder: Path, change) -> None:
     (lambda c: c["ar"]["backbone"].pop("heads") and None, "missing 'heads'"),
     (lambda c: c["ar"]["head"].update(width=-1), "width: expected an integer of at least 1, got -1"),
     (lambda c: c["ar"].update(backbone=None), "expected the fields of BackboneConfig"),
+    (lambda c: c.update(quantizer=[1, 2]), "quantizer: expected kind, dims and num_levels, got list"),
     (lambda c: c["quantizer"].update(num_levels=8), "quantizer: expected"),
     (lambda c: c["quantizer"].update(bits=3), "quantizer: expected"),
     (lambda c: c.update(vae=None), "got only a quantizer"),

@@ -302,6 +302,12 @@ def read_image(
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
+def _is_image(path: Path, root: Path) -> bool:
+    "Whether this is a file with an image's ending, neither hidden nor in a hidden folder, where editors keep copies."
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return path.suffix.lower() in IMAGE_ENDINGS and not hidden and path.is_file()
+
+
 def image_folder(
     root: str | Path,    # a folder with one sub-folder of images for each class
     size: int,           # height and width wanted
@@ -312,7 +318,7 @@ def image_folder(
         raise FileNotFoundError(f"{root}: no such folder (expected one sub-folder of images for each class)")
     check_int("size", size, 8)
     classes = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    files = [[path for path in sorted((root / name).rglob("*")) if path.suffix.lower() in IMAGE_ENDINGS] for name in classes]
+    files = [[path for path in sorted((root / name).rglob("*")) if _is_image(path, root)] for name in classes]
     if not all(files) or not classes:
         where, what = (root / classes[files.index([])], "images") if classes else (root, "sub-folders with images")
         raise ValueError(f"{where}: expected {what}, found none ending in {', '.join(IMAGE_ENDINGS)}")

@@ -9,6 +9,7 @@ __all__ = ['RECIPES', 'Recipe', 'train_vae', 'encode', 'fit_quantizer', 'tokeniz
            'sampling_experiment']
 
 # %% ../nbs/12_cifar.ipynb #7171c6f0
+import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .checks import check_int, check_number, check_seed
+from .checks import check_choice, check_int, check_number, check_seed
 from .classifier import load_classifier
 from .data import ImageSet, load_images, random_flip, to_float
 from .evaluation import (
@@ -27,8 +28,8 @@ from .generation import Sampling
 from .model import ARConfig, ARModel, preset
 from .pipeline import TokenBridge, fingerprints, round_weights_
 from .quantizer import Quantizer, dequantize, spectral_order
-from .training import TrainConfig, TrainResult, train
-from .vae import VAE, VAEConfig, fit_latent_scale_, start_at_pca_, vae_loss
+from .training import TrainConfig, TrainResult, processes_started, train
+from .vae import VAE, VAEConfig, _images_at_once, fit_latent_scale_, start_at_pca_, vae_loss
 
 # %% ../nbs/12_cifar.ipynb #4b30342a
 @dataclass(frozen=True)
@@ -68,8 +69,12 @@ RECIPES = {
 
 # %% ../nbs/12_cifar.ipynb #322ff4bd
 def _where(device: str | torch.device | None) -> torch.device:
-    "The device of this name; None: cuda where there is one."
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    "The device of this name for a training; None: cuda where there is one. Of several processes each has a GPU of its own."
+    kind, _, _ = str(device or ("cuda" if torch.cuda.is_available() else "cpu")).partition(":")
+    check_choice("device", kind, ("cpu", "cuda"))
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: expected 'cpu', got 'cuda', which is not available here")
+    return torch.device(kind, int(os.environ["LOCAL_RANK"])) if kind == "cuda" and processes_started() > 1 else torch.device(device or kind)
 
 
 def train_vae(
@@ -88,29 +93,30 @@ def train_vae(
     check_number("perceptual_weight", perceptual_weight, 0)
     if data.images.shape[-1] != config.image_size:
         raise ValueError(f"data: expected images of {config.image_size} x {config.image_size} pixels, got {data.images.shape[-2]} x {data.images.shape[-1]}")
+    device = _where(device)   # an impossible one costs nothing yet
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(schedule.seed)
+        torch.default_generator.manual_seed(schedule.seed)
         vae = VAE(config)
     if config.kind == "residual":
         start_at_pca_(vae, to_float(data.images[:5000]))
-    eye = load_classifier("features").to(_where(device)) if perceptual_weight > 0 else None
+    eye = load_classifier("features").to(device) if perceptual_weight > 0 else None
     loss_fn = lambda module, batch, generator: vae_loss(module, batch[0], generator, kl_weight, eye, perceptual_weight)
     make_batch = lambda ids, generator: (random_flip(to_float(data.images[ids]), generator),)
     same = {"data": data.source, "kl_weight": kl_weight, "perceptual_weight": perceptual_weight, "shape": asdict(config)}
     result = train(vae, loss_fn, make_batch, len(data), schedule, folder, resume, device=device, progress=progress, identity=same)
     vae = round_weights_(loaded(lambda: VAE(config), result.ema, "averaged weights"))
-    return fit_latent_scale_(vae.eval().to(_where(device)), data.images[:20000]).cpu(), result
+    return fit_latent_scale_(vae.eval().to(device), data.images[:20000]).cpu(), result
 
 # %% ../nbs/12_cifar.ipynb #16d003fc
 @torch.no_grad()
 def encode(
     vae: VAE,            # trained
     images: Tensor,      # (N, 3, H, W) uint8
-    batch: int = 500,    # images at a time
+    batch: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
 ) -> Tensor:             # (N, n, d) posterior means, on the CPU
     "Latents of many images, as tokens; computed where the VAE lies."
     device = next(vae.parameters()).device
-    means = (vae.encode(to_float(part.to(device))).mean.cpu() for part in images.split(batch))
+    means = (vae.encode(to_float(part.to(device))).mean.cpu() for part in images.split(batch or _images_at_once(images)))
     return torch.cat([rearrange(mean, "b d h w -> b (h w) d") for mean in means])
 
 
@@ -173,12 +179,12 @@ def train_generator(
     start: ARModel | None = None,          # its weights are where training begins; None: random ones
 ) -> tuple[TokenBridge, TrainResult]:      # with the averaged generator in values that 16 bits can store; and the history
     "Tokenize once, then train the generator on indices. Raises ValueError for the first tensor of `start` that does not fit."
-    levels = bridge.quantizer.levels.cpu()
+    levels, device = bridge.quantizer.levels.cpu(), _where(device)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(schedule.seed)
+        torch.default_generator.manual_seed(schedule.seed)
         if start is not None:   # before the minutes of tokenizing: a model that does not fit should cost nothing
             start = load_into(ARModel(config, levels), start.state_dict(), "start")
-        indices = _tokenized(bridge, data.images, _where(device)) if indices is None else indices
+        indices = _tokenized(bridge, data.images, device) if indices is None else indices
         latents = rearrange(dequantize(indices[:5000, 0].long(), levels), "b (h w) d -> b d h w", h=bridge.vae.grid[0])
         model = ARModel(config, levels, spectral_order(latents)) if start is None else start
 

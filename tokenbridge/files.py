@@ -212,8 +212,8 @@ def loaded(
     tensors: Mapping[str, Tensor],            # name -> tensor, the module's names
     source: str | Path,                       # where they come from, for the message
 ) -> nn.Module:
-    "A new module with these values; the weights it was born with cost the caller no random number."
-    with torch.random.fork_rng(devices=[]):
+    "A new module on the CPU with these values; the weights it was born with cost the caller no random number."
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):   # there, whatever the default device is
         module = make()
     return load_into(module, tensors, source)
 

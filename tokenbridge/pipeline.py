@@ -126,6 +126,8 @@ def _split_tensors(folder: Path, config: dict) -> dict[str, dict[str, Tensor]]:
 # %% ../nbs/10_pipeline.ipynb #af82b747
 def _read_quantizer(config: dict, tensors: dict[str, Tensor], source: str) -> Quantizer:
     "The quantizer, its shape checked against the config."
+    if not isinstance(config, dict):
+        raise ValueError(f"{source}: quantizer: expected kind, dims and num_levels, got {type(config).__name__}")
     shape = tuple(config.get(key) for key in ("dims", "num_levels"))
     if set(config) != {"kind", "dims", "num_levels"} or set(tensors) != {"levels"} or tuple(tensors["levels"].shape) != shape:
         raise ValueError(f"{source}: quantizer: expected kind, dims, num_levels and levels of that shape")

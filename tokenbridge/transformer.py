@@ -123,6 +123,14 @@ class KVCache:
         "Forget all tokens and keep the memory."
         self.length = 0
 
+# %% ../nbs/04_transformer.ipynb #c4469070
+class _HeadNorm(nn.LayerNorm):
+    "A LayerNorm that computes in the precision of its weights, whatever comes in."
+
+    def forward(self, x: Tensor) -> Tensor:
+        "Normalise over the last axis."
+        return super().forward(x.to(self.weight.dtype))
+
 # %% ../nbs/04_transformer.ipynb #991eb3f4
 def _check_block(width: int, heads: int, mlp_ratio: float, norm_eps: float, *dropouts: float) -> None:
     "Raise ValueError for sizes that no block can have."
@@ -152,8 +160,8 @@ class Attention(nn.Module):
         _check_block(width, heads, 1.0, norm_eps, dropout, attention_dropout)
         self.heads, self.dropout, self.attention_dropout = heads, dropout, attention_dropout
         self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.q_norm = nn.LayerNorm(width // heads, norm_eps) if qk_norm else nn.Identity()
-        self.k_norm = nn.LayerNorm(width // heads, norm_eps) if qk_norm else nn.Identity()
+        self.q_norm = _HeadNorm(width // heads, norm_eps) if qk_norm else nn.Identity()
+        self.k_norm = _HeadNorm(width // heads, norm_eps) if qk_norm else nn.Identity()
 
     def forward(
         self,

@@ -327,15 +327,22 @@ def perceptual_distance(
     return sum((F.normalize(a.float(), dim=1, eps=1e-6) - F.normalize(b.float(), dim=1, eps=1e-6)).square().sum(1).mean() for a, b in pairs)
 
 # %% ../nbs/02_vae.ipynb #d0019e84
+def _images_at_once(images: Tensor) -> int:
+    "How many images to encode at a time: 500 of 32 x 32 pixels, fewer if they are larger."
+    return max(1, 500 * 32 * 32 // (images.shape[-2] * images.shape[-1]))
+
+
 @torch.inference_mode()
 def fit_latent_scale_(
     vae: VAE,            # trained; its scale is changed in place
     images: Tensor,      # (N, 3, H, W) uint8 or floats in [-1, 1]
-    batch: int = 500,    # images at a time
+    batch: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
 ) -> VAE:
     "Measure mean and deviation of the posterior means, so that latents have mean 0 and deviation 1. ValueError for NaN."
+    batch = _images_at_once(images) if batch is None else batch
     check_int("batch", batch, 1)
-    floats = (to_float(part) if part.dtype == torch.uint8 else part for part in images.to(vae.latent_mean.device).split(batch))
+    parts = (part.to(vae.latent_mean.device) for part in images.split(batch))
+    floats = (to_float(part) if part.dtype == torch.uint8 else part for part in parts)
     means = torch.cat([rearrange(vae.moments(part).mean, "b d h w -> (b h w) d").cpu().double() for part in floats])
     check_int("number of latents", len(means), 2)
     check_finite("latents of images", means)

@@ -28,6 +28,7 @@ ROWS = {
     "train_vae": [
         (lambda: demo.train_vae(DATA, preset("imagenet-b").vae, SCHEDULE), ValueError, "data: expected images of 256 x 256 pixels, got 32 x 32"),
         (lambda: demo.train_vae(DATA, preset("cifar-tiny").vae, SCHEDULE, kl_weight=-1), ValueError, "kl_weight: expected a number"),
+        (lambda: demo.train_vae(DATA, preset("cifar-tiny").vae, SCHEDULE, device="gpu"), ValueError, "device: expected"),
     ],
     "encode": [(lambda: demo.encode(demo.VAE(preset("cifar-tiny").vae), torch.zeros(1, 3, 32, 32)), ValueError, "images: expected int values")],
     "fit_quantizer": [(lambda: demo.fit_quantizer(demo.VAE(preset("cifar-tiny").vae), DATA, 1), ValueError, "num_levels")],
@@ -37,6 +38,7 @@ ROWS = {
     "train_generator": [   # the rest is checked by ARModel, ARConfig and TrainConfig
         (lambda: demo.train_generator(TINY, DATA, tiny_config(tokens=16, class_tokens=3), SCHEDULE, start=TINY.ar), ValueError,
          "start: backbone."),
+        (lambda: demo.train_generator(TINY, DATA, tiny_config(tokens=16), SCHEDULE, device="mps"), ValueError, "device: expected"),
     ],
     "balanced_labels": [(lambda: demo.balanced_labels(0, 1), ValueError, "classes: expected an integer of at least 1, got 0")],
     "measure": [(lambda: demo.measure(None, None, None, demo.RECIPES["fast"], seed=2 ** 63), ValueError, "seed: expected an integer in [0, 9223372036854775807]")],

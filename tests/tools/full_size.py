@@ -14,6 +14,7 @@ SIZES = (("imagenet-b", 64), ("imagenet-l", 32), ("imagenet-h", 16))   # images 
 
 def measure(name: str, batch_size: int, steps: int = 12, skipped: int = 4) -> dict:
     "Train for a few steps; the first ones warm up and do not count."
+    torch.manual_seed(0)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     shape, times = preset(name), []
@@ -41,7 +42,10 @@ def main(arguments: list[str]) -> int:
         return 1
     started, rows = time.time(), []
     for name, batch_size in SIZES:
-        rows.append(measure(name, batch_size))
+        try:
+            rows.append(measure(name, batch_size))
+        except torch.cuda.OutOfMemoryError:
+            rows.append(dict(preset=name, batch_size=batch_size, error="more memory than this GPU has"))
         print({key: value for key, value in rows[-1].items() if key != "losses"}, flush=True)
     record = run_record("python -m tests.tools.full_size", 0, started, rows=rows)
     print("record:", write_json(arguments[0], record) if arguments else save_record("full-size", record))
