@@ -33,7 +33,7 @@ from .generation import draw_plan, generate_indices, guidance_weights
 from .head import DimensionHead, sample_categorical
 from .model import ARModel, preset as model_preset
 from .quantizer import dequantize, gaussian_levels, quantize
-from .training import TrainConfig, _has_mallopt, _page_faults, choose_precision, keep_freed_memory, make_optimizers
+from .training import TrainConfig, _global_randomness, _has_mallopt, _page_faults, choose_precision, keep_freed_memory, make_optimizers
 
 # %% ../nbs/benchmark.ipynb #3aec84ad
 def seconds(
@@ -144,8 +144,7 @@ def naive_sample(
 def _model(name: str, device: torch.device) -> ARModel:
     "The preset's generator with random weights, always the same."
     shape = model_preset(name)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
+    with _global_randomness(0, torch.device("cpu")):
         model = ARModel(shape.ar, gaussian_levels(shape.num_levels).repeat(shape.ar.head.dims, 1))
         for parameter in model.parameters():
             parameter.data += 0.02 * torch.randn_like(parameter)

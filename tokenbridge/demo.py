@@ -9,7 +9,6 @@ __all__ = ['RECIPES', 'Recipe', 'train_vae', 'encode', 'fit_quantizer', 'tokeniz
            'sampling_experiment']
 
 # %% ../nbs/12_cifar.ipynb #7171c6f0
-import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .checks import check_choice, check_int, check_number, check_seed
+from .checks import check_int, check_number, check_seed
 from .classifier import load_classifier
 from .data import ImageSet, load_images, random_flip, to_float
 from .evaluation import (
@@ -28,7 +27,7 @@ from .generation import Sampling
 from .model import ARConfig, ARModel, preset
 from .pipeline import TokenBridge, fingerprints, round_weights_
 from .quantizer import Quantizer, dequantize, spectral_order
-from .training import TrainConfig, TrainResult, processes_started, train
+from .training import TrainConfig, TrainResult, _global_randomness, _training_device, train
 from .vae import VAE, VAEConfig, _images_at_once, fit_latent_scale_, start_at_pca_, vae_loss
 
 # %% ../nbs/12_cifar.ipynb #4b30342a
@@ -68,15 +67,6 @@ RECIPES = {
 }
 
 # %% ../nbs/12_cifar.ipynb #322ff4bd
-def _where(device: str | torch.device | None) -> torch.device:
-    "The device of this name for a training; None: cuda where there is one. Of several processes each has a GPU of its own."
-    kind, _, _ = str(device or ("cuda" if torch.cuda.is_available() else "cpu")).partition(":")
-    check_choice("device", kind, ("cpu", "cuda"))
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device: expected 'cpu', got 'cuda', which is not available here")
-    return torch.device(kind, int(os.environ["LOCAL_RANK"])) if kind == "cuda" and processes_started() > 1 else torch.device(device or kind)
-
-
 def train_vae(
     data: ImageSet,                        # training images
     config: VAEConfig,                     # shape of the VAE
@@ -93,9 +83,8 @@ def train_vae(
     check_number("perceptual_weight", perceptual_weight, 0)
     if data.images.shape[-1] != config.image_size:
         raise ValueError(f"data: expected images of {config.image_size} x {config.image_size} pixels, got {data.images.shape[-2]} x {data.images.shape[-1]}")
-    device = _where(device)   # an impossible one costs nothing yet
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(schedule.seed)
+    device = _training_device(device)   # an impossible one costs nothing yet
+    with _global_randomness(schedule.seed, torch.device("cpu")):
         vae = VAE(config)
     if config.kind == "residual":
         start_at_pca_(vae, to_float(data.images[:5000]))
@@ -116,7 +105,7 @@ def encode(
 ) -> Tensor:             # (N, n, d) posterior means, on the CPU
     "Latents of many images, as tokens; computed where the VAE lies."
     device = next(vae.parameters()).device
-    means = (vae.encode(to_float(part.to(device))).mean.cpu() for part in images.split(batch or _images_at_once(images)))
+    means = (vae.encode(to_float(part.to(device))).mean.cpu() for part in images.split(_images_at_once(images) if batch is None else batch))
     return torch.cat([rearrange(mean, "b d h w -> b (h w) d") for mean in means])
 
 
@@ -179,9 +168,8 @@ def train_generator(
     start: ARModel | None = None,          # its weights are where training begins; None: random ones
 ) -> tuple[TokenBridge, TrainResult]:      # with the averaged generator in values that 16 bits can store; and the history
     "Tokenize once, then train the generator on indices. Raises ValueError for the first tensor of `start` that does not fit."
-    levels, device = bridge.quantizer.levels.cpu(), _where(device)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(schedule.seed)
+    levels, device = bridge.quantizer.levels.cpu(), _training_device(device)
+    with _global_randomness(schedule.seed, torch.device("cpu")):
         if start is not None:   # before the minutes of tokenizing: a model that does not fit should cost nothing
             start = load_into(ARModel(config, levels), start.state_dict(), "start")
         indices = _tokenized(bridge, data.images, device) if indices is None else indices
@@ -296,7 +284,7 @@ def run_demo(
     "The main job: train tokenizer and generator, generate, measure, write pictures and metrics.json."
     folder, started, recipe = Path(out), time.time(), RECIPES["fast" if fast else "demo"]
     schedules = [replace(config, seed=seed, precision=precision) for config in (recipe.vae, recipe.ar)]
-    device = _where(device)
+    device = _training_device(device)
     shape, training = preset("cifar-tiny"), load_images("train", root, download=True)
     test = load_images("test", root, limit=recipe.test_images)
     write_json(folder / "metrics.json", {"state": "running"})

@@ -761,21 +761,26 @@ def processes_started() -> int:   # 1 without a launcher
     return int(os.environ.get("WORLD_SIZE") or 1)
 
 # %% ../nbs/08_training.ipynb #63f30037
+def _training_device(device: str | torch.device | None) -> torch.device:
+    "The device of this name; None: cuda where there is one. Of several processes each has a GPU of its own."
+    kind = str(device or ("cuda" if torch.cuda.is_available() else "cpu")).split(":")[0]
+    check_choice("device", kind, ("cpu", "cuda"))
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: expected 'cpu', got 'cuda', which is not available here")
+    return torch.device(kind, int(os.environ["LOCAL_RANK"])) if kind == "cuda" and processes_started() > 1 else torch.device(device or kind)
+
+
 def _accelerator(device: str | torch.device | None, accumulation: int):
     "Accelerate's view of this process: device, rank, number of processes."
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="IProgress not found")
         from accelerate import Accelerator
-    kind = str(device or ("cuda" if torch.cuda.is_available() else "cpu")).split(":")[0]
-    check_choice("device", kind, ("cpu", "cuda"))
-    index = torch.device(device or kind).index
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device: expected 'cpu', got 'cuda', which is not available here")
-    if kind == "cuda" and index is not None and processes_started() == 1:
-        torch.cuda.set_device(index)   # Accelerate asks for the current one
-    accelerator = Accelerator(cpu=kind == "cpu", mixed_precision="no", gradient_accumulation_steps=accumulation)
-    if accelerator.device.type != kind:
-        raise ValueError(f"device: this process already trains on {accelerator.device.type}, got {kind}")
+    wanted = _training_device(device)
+    if wanted.type == "cuda" and wanted.index is not None and processes_started() == 1:
+        torch.cuda.set_device(wanted.index)   # Accelerate asks for the current one
+    accelerator = Accelerator(cpu=wanted.type == "cpu", mixed_precision="no", gradient_accumulation_steps=accumulation)
+    if accelerator.device.type != wanted.type:
+        raise ValueError(f"device: this process already trains on {accelerator.device.type}, got {wanted.type}")
     accelerator.gradient_accumulation_steps = accumulation  # whatever the environment says
     return accelerator
 
