@@ -1,4 +1,6 @@
 "Benchmark: the naive versions compute what ours do, the counters count, the report is complete. No timing is asserted."
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given
@@ -10,7 +12,7 @@ from tokenbridge.benchmark import (Duel, agree, count_operations, default_attent
                                    peak_bytes, fresh_steps, run, run_rounds, seconds, table, training_step)
 from tokenbridge.generation import generate_indices
 from tokenbridge.quantizer import fit_levels, quantize
-from tokenbridge.training import _has_mallopt
+from tokenbridge.training import _has_mallopt, layers_compiled
 
 CPU = torch.device("cpu")
 
@@ -176,6 +178,15 @@ def test_duels_of_a_real_preset():
     duels = benchmark.make_duels("cifar-tiny", 2, CPU)
     assert all(agree(duel)["disagreement"] <= duel.tolerance for duel in duels[:2])
     assert "4 x 256 tokens x 16 dimensions, 64 levels" in duels[0].sizes and "8 tokens x 16 dimensions" in duels[1].sizes
+
+
+def test_a_compiled_step_has_the_operations_of_the_plain_one(small, monkeypatch):
+    graphs = []
+    monkeypatch.setattr(benchmark, "layers_compiled", partial(layers_compiled, backend=lambda graph, inputs: (graphs.append(graph), graph.forward)[1]))
+    plain, compiled = (benchmark.make_duels("cifar-tiny", 2, CPU, "fp32", wanted)[-1] for wanted in (False, True))
+    assert compiled.sizes == f"{plain.sizes}, compiled"
+    found = agree(compiled)
+    assert found["operations"] == agree(plain)["operations"] and found["disagreement"] < 1e-4 and graphs
 
 
 def test_record(small, monkeypatch, tmp_path):

@@ -183,6 +183,22 @@ def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, witho
         assert history[-1]["lr"] == pytest.approx(rate)
 
 
+def test_compiled_is_handed_on(tiny_folder, tmp_path, monkeypatch, without_settings):
+    from tokenbridge import benchmark, demo
+    asked = []
+
+    def note(*arguments, **options):
+        asked.append(options.get("compiled", arguments[-1]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "train_generator", note)
+    monkeypatch.setattr(benchmark, "run", note)
+    for line in (f"train --tokenizer {tiny_folder} --num 20 --out {tmp_path}", "benchmark"):
+        for option in ("", " --compiled"):
+            command(line + option)
+    assert asked == [False, True] * 2
+
+
 def test_two_processes_train_one_model(tmp_path, monkeypatch, without_settings):
     monkeypatch.chdir(tmp_path)
     assert command("train-vae --out v --num 48 --steps 1 --batch-size 8 --perceptual-weight 0 --device cpu") == 0

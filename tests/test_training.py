@@ -1,4 +1,5 @@
 "The training loop: exact, resumable, and loud when something is wrong."
+import copy
 import errno
 import json
 import math
@@ -24,7 +25,7 @@ from tests import training_runs
 from tokenbridge import training
 from tokenbridge.files import load_tensors
 from tokenbridge.training import (Checkpoint, Muon, TrainConfig, choose_precision, ema_decay_at, ema_init, ema_update_, keep_freed_memory,
-                                  learning_rate, level_steps, load_checkpoint, make_optimizers, newest_checkpoint, orthogonalize,
+                                  layers_compiled, learning_rate, level_steps, load_checkpoint, make_optimizers, newest_checkpoint, orthogonalize,
                                   pack_optimizers, save_checkpoint, split_parameters, step_seed, train, unpack_optimizers_,
                                   weights_swapped)
 
@@ -667,6 +668,75 @@ def test_only_glibc_is_asked_to_keep_memory(monkeypatch):
         assert not keep_freed_memory()
     with mock.patch.object(training.platform, "libc_ver", lambda: ("", "")):
         assert not keep_freed_memory()
+
+
+# ---- compiled layers
+
+class Layer(nn.Linear):
+    "What is repeated."
+
+    def forward(self, x):
+        return x + F.gelu(super().forward(x))
+
+
+class Stack(nn.Module):
+    "Three equal layers, and one of another kind."
+
+    def __init__(self):
+        super().__init__()
+        self.layers, self.out = nn.ModuleList(Layer(4, 4) for _ in range(3)), nn.Linear(4, 1)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return self.out(x)
+
+
+def translations(module: nn.Module) -> list:
+    return [layer._compiled_call_impl for layer in module.layers]
+
+
+def test_layers_run_compiled_inside_the_block_only():
+    graphs, stack, x = [], Stack(), torch.randn(5, 4, requires_grad=True)
+    note = lambda graph, inputs: (graphs.append(graph), graph.forward)[1]
+    plain, names = stack(x), list(stack.state_dict())
+    with layers_compiled(stack, backend=note):
+        assert torch.equal(stack(x), plain) and graphs and list(stack.state_dict()) == names
+        inside, seen = translations(stack), len(graphs)
+        assert all(inside) and stack.out._compiled_call_impl is None
+        with layers_compiled(stack, False, note):
+            assert translations(stack) == [None] * 3 and torch.equal(stack(x), plain) and len(graphs) == seen
+        assert translations(stack) == inside
+        assert not any(translations(copy.deepcopy(stack)))   # a copy runs as written
+    assert translations(stack) == [None] * 3
+    with pytest.raises(ZeroDivisionError), layers_compiled(stack, backend=note):
+        1 / 0
+    assert translations(stack) == [None] * 3
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_compiled_training_is_the_same_training():
+    from torch._dynamo.utils import counters
+    rows, compiled_while_evaluating = {}, []
+
+    def evaluate(module, step):
+        compiled_while_evaluating.extend(translations(module))
+        return {"checked": 1.0}
+
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        stack = Stack()
+        counters.clear()
+        result = train(stack, lambda module, batch, generator: module(batch[0]).square().mean(),
+                       lambda ids, generator: (torch.stack([ids, ids + 1, ids % 3, ids % 5], 1).float(),), 64,
+                       TrainConfig(4, batch_size=16, warmup=0, precision="fp32", log_every=1, eval_every=2), evaluate=evaluate,
+                       progress=False, device="cpu", compiled=compiled)
+        graphs = counters["stats"]["unique_graphs"]
+        assert graphs > 1 if compiled else not graphs   # one of them is the compiler's test
+        assert translations(stack) == [None] * 3
+        rows[compiled] = torch.tensor([[row["loss"], row["grad_norm"]] for row in result.history])
+    torch.testing.assert_close(rows[True], rows[False])
+    assert compiled_while_evaluating == [None] * 12
 
 
 def test_a_list_of_betas_is_the_same_settings():

@@ -33,7 +33,7 @@ from .generation import draw_plan, generate_indices, guidance_weights
 from .head import DimensionHead, sample_categorical
 from .model import ARModel, preset as model_preset
 from .quantizer import dequantize, gaussian_levels, quantize
-from .training import TrainConfig, _global_randomness, _has_mallopt, _page_faults, choose_precision, keep_freed_memory, make_optimizers
+from .training import TrainConfig, _global_randomness, _has_mallopt, _page_faults, choose_precision, keep_freed_memory, layers_compiled, make_optimizers
 
 # %% ../nbs/benchmark.ipynb #3aec84ad
 def seconds(
@@ -198,6 +198,7 @@ def training_step(
     labels: Tensor,             # (b,)
     precision: str = "fp32",    # 'fp32' or 'bf16'
     default: bool = False,      # True: with default attention
+    compiled: bool = False,     # True: the blocks run through torch.compile
 ) -> Callable[[], Tensor]:      # does a step each time it is called; returns (loss, norm of the gradient)
     "Forward, backward, clipping, AdamW: a step as in lesson 08, always with the same mask."
     model = copy.deepcopy(model).train()
@@ -205,7 +206,7 @@ def training_step(
 
     def step() -> Tensor:
         autocast = torch.autocast(indices.device.type, torch.bfloat16, enabled=precision == "bf16")
-        with autocast, default_attention() if default else nullcontext():
+        with autocast, default_attention() if default else nullcontext(), layers_compiled(model) if compiled else nullcontext():
             loss = model.loss(indices, labels, torch.Generator().manual_seed(0))
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -285,6 +286,7 @@ class Duel:
     precision: str = "fp32"       # of ours
     tolerance: float = 1e-4       # how far the results may be apart, see `disagreement`
     exact: tuple[Callable[[], Tensor], ...] = ()   # both again in 64 bits, for the comparison; (): as they are timed
+    counted: Callable[[], Tensor] | None = None    # the operations of ours, where torch.compile hides them from the counter; None: `ours`
 
 
 def disagreement(
@@ -332,12 +334,13 @@ def _generate_duel(model: ARModel, batch_size: int, device: torch.device) -> Due
                 partial(ours, model), partial(naive, model), bar=1.4, tolerance=1e-2, exact=exact)
 
 
-def _training_duel(model: ARModel, batch_size: int, device: torch.device, precision: str) -> Duel:
+def _training_duel(model: ARModel, batch_size: int, device: torch.device, precision: str, compiled: bool) -> Duel:
     "A step in the precision that training chooses here, and in fp32 with default attention."
     indices, labels = _some_tokens(model, batch_size, device)
-    return Duel("training step", f"{batch_size} images x {indices.shape[1]} tokens, {precision}", training_step(model, indices, labels, precision),
-                training_step(model, indices, labels, default=True), bar=2.0, precision=precision,
-                tolerance=1e-3 if precision == "fp32" else 5e-2)
+    step = partial(training_step, model, indices, labels)
+    sizes = f"{batch_size} images x {indices.shape[1]} tokens, {precision}{', compiled' * compiled}"
+    return Duel("training step", sizes, step(precision, compiled=compiled), step(default=True), bar=2.0, precision=precision,
+                tolerance=1e-3 if precision == "fp32" else 5e-2, counted=step(precision) if compiled else None)
 
 # %% ../nbs/benchmark.ipynb #12831531
 def make_duels(
@@ -345,19 +348,21 @@ def make_duels(
     batch_size: int,       # images
     device: torch.device,  # where
     precision: str = "auto",  # of our training step: 'auto', 'fp32' or 'bf16'
+    compiled: bool = False,   # our training step with its blocks through torch.compile
 ) -> list[Duel]:
     "All hot paths."
     check_int("batch_size", batch_size, 1)
     model = _model(preset, device).eval()
     return [_quantize_duel(batch_size, model.config.head.dims, device), _sample_duel(model, batch_size, device),
-            _generate_duel(model, batch_size, device), _training_duel(model, batch_size, device, choose_precision(device, precision))]
+            _generate_duel(model, batch_size, device),
+            _training_duel(model, batch_size, device, choose_precision(device, precision), compiled)]
 
 # %% ../nbs/benchmark.ipynb #5e69a75a
 def agree(
     duel: Duel,
 ) -> dict:  # the 'disagreement', and the 'operations' of ours
     "Run both once, and where choices are compared once more in 64 bits; RuntimeError if they do not compute the same."
-    ours, operations = count_operations(duel.ours)
+    ours, operations = count_operations(duel.ours) if duel.counted is None else (duel.ours(), count_operations(duel.counted)[1])
     found = disagreement(ours, duel.naive())
     if duel.exact:
         found = disagreement(*(work() for work in duel.exact))
@@ -390,11 +395,12 @@ def run(
     progress: bool = True,               # show a progress bar, print the table
     device: torch.device | str = "cpu",  # where
     precision: str = "auto",             # of our training step: 'auto', 'fp32' or 'bf16'
+    compiled: bool = False,              # our training step with its blocks through torch.compile
 ) -> dict:                               # 'rows', 'memory', the two rates, and the sizes
     "Time every hot path beside its naive version and its floor."
     check_int("rounds", rounds, 1)
     device = torch.device(device)
-    duels = make_duels(preset, batch_size, device, precision)
+    duels = make_duels(preset, batch_size, device, precision, compiled)
     found = [agree(duel) for duel in duels]
     rulers = {precision: product_work(device, precision) for precision in dict.fromkeys(duel.precision for duel in duels)} | {"copy": copy_work(device)}
     works = {name: work for name, (work, _) in rulers.items()}

@@ -69,6 +69,7 @@ class Train:
     eval_every: int = 0  # steps between two looks at held-out tokens; 0: none
     cooldown: float | None = None  # share of the steps over which the learning rate falls to zero; None: as the recipe says
     finetune: bool = False  # start from the generator that --tokenizer holds, not from random weights
+    compiled: bool = False  # translate the blocks with torch.compile first: takes a compiler and a minute, meant for GPUs
     resume: bool = False  # go on from the newest checkpoint in --out; the other options as before
     seed: int = 0  # the same seed gives the same result
     on: On = Machine()
@@ -124,6 +125,7 @@ class Benchmark:
     preset: str = "cifar-tiny"  # sizes: cifar-tiny, cifar, imagenet-b, imagenet-l, imagenet-h
     batch_size: int = 64  # images a batch
     rounds: int = 5  # interleaved rounds, of which the median counts
+    compiled: bool = False  # our training step with its blocks translated by torch.compile
     out: Path | None = None  # JSON file for the figures; None: print only
     on: On = Machine()
 
@@ -440,7 +442,7 @@ def train(
                     head=replace(shape.head, dims=d, levels=tokenizer.quantizer.num_levels))
     evaluate = _held_out(tokenizer, options) if options.eval_every else None
     model, result = demo.train_generator(tokenizer, images, shape, schedule, out, options.resume, device,
-                                         evaluate=evaluate, start=tokenizer.ar if options.finetune else None)
+                                         evaluate=evaluate, start=tokenizer.ar if options.finetune else None, compiled=options.compiled)
     model.name = options.preset
     _save(model, options, started, result, images.source)
 
@@ -493,7 +495,7 @@ def benchmark(
     started, device = time.time(), choose_device(options.on.device)
     if options.out is not None:
         _file(options.out)
-    report = benchmark.run(options.preset, options.batch_size, options.rounds, True, device, options.on.precision)
+    report = benchmark.run(options.preset, options.batch_size, options.rounds, True, device, options.on.precision, options.compiled)
     if options.out is not None:
         write_json(options.out, _record(0, started, **report))
         print(f"all figures in {options.out}")

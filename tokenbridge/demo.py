@@ -27,7 +27,7 @@ from .generation import Sampling
 from .model import ARConfig, ARModel, preset
 from .pipeline import TokenBridge, fingerprints, round_weights_
 from .quantizer import Quantizer, dequantize, spectral_order
-from .training import TrainConfig, TrainResult, _global_randomness, _training_device, train
+from .training import TrainConfig, TrainResult, _check_compiler, _global_randomness, _training_device, train
 from .vae import VAE, VAEConfig, _images_at_once, fit_latent_scale_, start_at_pca_, vae_loss
 
 # %% ../nbs/12_cifar.ipynb #4b30342a
@@ -166,11 +166,14 @@ def train_generator(
     evaluate=None,                         # (model with averaged weights, step) -> {name: scalar}
     indices: Tensor | None = None,         # (N, 2, n, d) of `tokenize_set`; None: computed here
     start: ARModel | None = None,          # its weights are where training begins; None: random ones
+    compiled: bool = False,                # True: the blocks run through torch.compile
 ) -> tuple[TokenBridge, TrainResult]:      # with the averaged generator in values that 16 bits can store; and the history
     "Tokenize once, then train the generator on indices. Raises ValueError for the first tensor of `start` that does not fit."
     levels, device = bridge.quantizer.levels.cpu(), _training_device(device)
+    if compiled:
+        _check_compiler(device)   # before the minutes of tokenizing, as with `start`
     with _global_randomness(schedule.seed, torch.device("cpu")):
-        if start is not None:   # before the minutes of tokenizing: a model that does not fit should cost nothing
+        if start is not None:   # a model that does not fit should cost nothing, either
             start = load_into(ARModel(config, levels), start.state_dict(), "start")
         indices = _tokenized(bridge, data.images, device) if indices is None else indices
         latents = rearrange(dequantize(indices[:5000, 0].long(), levels), "b (h w) d -> b d h w", h=bridge.vae.grid[0])
@@ -182,7 +185,8 @@ def train_generator(
 
     loss_fn = lambda module, batch, generator: module.loss(*batch, generator)
     same = {"data": data.source, "tokenizer": fingerprints(bridge.vae, bridge.quantizer), "shape": asdict(config)}
-    result = train(model, loss_fn, make_batch, len(data), schedule, folder, resume, evaluate, device=device, progress=progress, identity=same)
+    result = train(model, loss_fn, make_batch, len(data), schedule, folder, resume, evaluate, device=device, progress=progress,
+                   identity=same, compiled=compiled)
     model = round_weights_(loaded(lambda: ARModel(config, levels), result.ema, "averaged weights"))
     return TokenBridge(bridge.vae, bridge.quantizer, model.to(bridge.device)).eval(), result
 

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TrainConfig', 'level_steps', 'learning_rate', 'ema_init', 'ema_decay_at', 'ema_update_', 'weights_swapped',
            'split_parameters', 'orthogonalize', 'Muon', 'make_optimizers', 'choose_precision', 'keep_freed_memory',
-           'step_seed', 'Checkpoint', 'save_checkpoint', 'newest_checkpoint', 'load_checkpoint', 'pack_optimizers',
-           'unpack_optimizers_', 'processes_started', 'TrainResult', 'train']
+           'layers_compiled', 'step_seed', 'Checkpoint', 'save_checkpoint', 'newest_checkpoint', 'load_checkpoint',
+           'pack_optimizers', 'unpack_optimizers_', 'processes_started', 'TrainResult', 'train']
 
 # %% ../nbs/08_training.ipynb #5e0dd246
 import ctypes
@@ -346,6 +346,39 @@ def _page_faults() -> int:
     import resource
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
+# %% ../nbs/08_training.ipynb #426d5eca
+@contextmanager
+def layers_compiled(
+    module: nn.Module,                    # a network with repeated layers: members of an `nn.ModuleList`
+    wanted: bool = True,                  # False: inside, the layers run as they are written, also those compiled outside
+    backend: str | Callable = "inductor",  # what translates, as in `torch.compile`
+):
+    "Inside the with-block the repeated layers run as `torch.compile` translates them; afterwards as before."
+    layers = [layer for part in module.modules() if isinstance(part, nn.ModuleList) for layer in part]
+    if wanted and not layers:
+        raise ValueError(f"module: expected repeated layers to compile (an nn.ModuleList), got a {type(module).__name__} without")
+    if wanted and backend == "inductor":
+        _check_compiler(next(module.parameters()).device)
+    before = [layer._compiled_call_impl for layer in layers]   # where Module.compile puts the translation
+    try:
+        for layer in layers:
+            layer._compiled_call_impl = None
+            if wanted:
+                layer.compile(backend=backend)
+        yield
+    finally:
+        for layer, translation in zip(layers, before):
+            layer._compiled_call_impl = translation
+
+# %% ../nbs/08_training.ipynb #de4e0364
+def _check_compiler(device: torch.device) -> None:
+    "Raise ValueError if torch.compile cannot translate anything here."
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(1, device=device))
+    except Exception as error:
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ValueError(f"compiled: torch.compile does not work here: {reason}") from None
+
 # %% ../nbs/08_training.ipynb #ab7c5639
 def step_seed(
     seed: int,      # of the run
@@ -630,7 +663,8 @@ def _evaluation(run: _Run, evaluate: Callable) -> dict:
     found = {}
     if run.accelerator.is_main_process:
         seed = step_seed(run.config.seed, run.step, 0, "evaluate")
-        with torch.no_grad(), weights_swapped(run.module, run.ema), _global_randomness(seed, run.accelerator.device):
+        with torch.no_grad(), weights_swapped(run.module, run.ema), layers_compiled(run.module, False), \
+                _global_randomness(seed, run.accelerator.device):
             found = {name: float(value) for name, value in evaluate(run.module, run.step).items()}
             _check_columns("evaluate", found)
     run.accelerator.wait_for_everyone()
@@ -824,6 +858,7 @@ def train(
     device: str | torch.device | None = None,  # 'cpu' or 'cuda'; None: cuda where there is one
     trainable: Iterable[str] | None = None,  # beginnings of the names of parameters to train; None: all
     identity: Mapping | None = None,         # what else must be the same when `resume` goes on: names and short values
+    compiled: bool = False,                  # True: the repeated layers run through torch.compile; bits then depend on where a run began
 ) -> TrainResult:
     "Train, with everything that a long run needs; the same arguments always give the same weights."
     check_int("num_samples", num_samples, 1)
@@ -834,7 +869,7 @@ def train(
     prefixes = None if trainable is None else sorted(trainable)
     with _only_trainable(module, prefixes):
         run = _make_run(module, loss_fn, config, num_samples, folder, device, prefixes, identity)
-        with _folder_opened(run, resume), _progress_bar(run, progress) as bar:
+        with _folder_opened(run, resume), layers_compiled(module, compiled), _progress_bar(run, progress) as bar:
             while run.step < config.steps:
                 scalars = _gradient(run, make_batch, num_samples)
                 _update(run, scalars)

@@ -2,6 +2,7 @@
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import torch
 
@@ -17,6 +18,12 @@ FILE.write_text("a file, not a folder")
 TINY = TokenBridge.from_pretrained(save_tiny(FILE.with_name("tiny")))
 DATA = synthetic_images(4)
 SCHEDULE = TrainConfig(steps=1, batch_size=2)
+
+def without_compiler():
+    "Stops before the images are tokenized."
+    with mock.patch.object(torch, "compile", side_effect=RuntimeError("no compiler")), mock.patch.object(demo, "tokenize_set", None):
+        demo.train_generator(TINY, DATA, tiny_config(tokens=16), SCHEDULE, device="cpu", compiled=True)
+
 
 ROWS = {
     "RECIPES": "internal: a table of recipes",
@@ -39,6 +46,7 @@ ROWS = {
         (lambda: demo.train_generator(TINY, DATA, tiny_config(tokens=16, class_tokens=3), SCHEDULE, start=TINY.ar), ValueError,
          "start: backbone."),
         (lambda: demo.train_generator(TINY, DATA, tiny_config(tokens=16), SCHEDULE, device="mps"), ValueError, "device: expected"),
+        (without_compiler, ValueError, "compiled: torch.compile does not work here: no compiler"),
     ],
     "balanced_labels": [(lambda: demo.balanced_labels(0, 1), ValueError, "classes: expected an integer of at least 1, got 0")],
     "measure": [(lambda: demo.measure(None, None, None, demo.RECIPES["fast"], seed=2 ** 63), ValueError, "seed: expected an integer in [0, 9223372036854775807]")],

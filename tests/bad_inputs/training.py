@@ -1,6 +1,7 @@
 "Bad inputs of `training`, and the message each must give."
 import errno
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from unittest import mock
 
@@ -48,6 +49,12 @@ def config(**settings):
 
 def swap(tensors):
     with t.weights_swapped(nn.Linear(1, 1), tensors):
+        pass
+
+
+def compile_layers(module, compiler_works=True):
+    broken = mock.patch.object(torch, "compile", side_effect=RuntimeError("\nNo working C++ compiler found.\nand a long story"))
+    with nullcontext() if compiler_works else broken, t.layers_compiled(module):
         pass
 
 
@@ -121,6 +128,11 @@ ROWS = {
         (lambda: t.choose_precision("gpu"), ValueError, "device: expected one of 'cpu', 'cuda', 'mps', got 'gpu'"),
     ],
     "keep_freed_memory": "internal: takes nothing",
+    "layers_compiled": [
+        (lambda: compile_layers(nn.Linear(1, 1)), ValueError, "module: expected repeated layers to compile (an nn.ModuleList), got a Linear without"),
+        (lambda: compile_layers(nn.ModuleList([nn.Linear(1, 1)]), False), ValueError,
+         "compiled: torch.compile does not work here: No working C++ compiler found."),
+    ],
     "step_seed": "internal: hashes its arguments, whatever they are",
     "Checkpoint": "internal: holds what train wrote; load_checkpoint checks the files",
     "save_checkpoint": [
@@ -148,6 +160,7 @@ ROWS = {
         (lambda: run(loss_fn=lambda module, batch, _: module(batch[0]).sum() * INF), RuntimeError, "in step 0; last good checkpoint: none"),
         (lambda: run(device="tpu"), ValueError, "device: expected one of 'cpu', 'cuda', got 'tpu'"),
         (lambda: run(trainable=["decoder"]), ValueError, "trainable: expected beginnings of parameters' names, got 'decoder'"),
+        (lambda: run(compiled=True), ValueError, "module: expected repeated layers to compile"),
         (lambda: run(trainable="weight"), ValueError, "trainable: expected beginnings of names, such as ('weight',), got one string"),
         (lambda: run(resume=True), ValueError, "resume: expected a folder to go on from, got folder=None"),
         (lambda: run(loss_fn=sometimes(), config=TrainConfig(2, batch_size=2, warmup=0)), ValueError, "loss_fn: expected the same scalars in every step"),
