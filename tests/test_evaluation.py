@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from tokenbridge import evaluation, files
+from tokenbridge import demo, evaluation, files
 from tokenbridge.quantizer import Quantizer
 from tokenbridge.vae import VAE, VAEConfig, fit_latent_scale_, start_at_pca_
 
@@ -214,6 +214,24 @@ def test_class_agreement_and_restored_mode():
     assert evaluation.judge_classes(judge, images, batch=2).tolist() == [0, 1, 2, 0, 1] and judge.training
     assert evaluation.class_agreement(judge, images, torch.tensor([0, 1, 2, 1, 1])) == pytest.approx(0.8)
     assert evaluation.class_agreement(judge, images.float() / 127.5 - 1, torch.tensor([0, 1, 2, 1, 1]), batch=1) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("pixels, most", [(32, 500), (64, 125), (256, 7)])
+def test_large_images_go_a_few_at_a_time(monkeypatch, pixels, most):
+    sizes, judge = [], Judge()
+    monkeypatch.setattr(judge, "features", lambda images: (sizes.append(len(images)), images.mean((2, 3)))[1])
+    images = torch.zeros(1, 3, 1, 1, dtype=torch.uint8).expand(most + 1, 3, pixels, pixels)
+    assert len(evaluation.judge_classes(judge, images)) == most + 1 and sizes == [most, 1]
+    assert demo._at_a_time(None, pixels ** 2) == most and demo._at_a_time(3, pixels ** 2) == 3
+
+
+def test_many_tokens_go_a_few_at_a_time(tiny_model, monkeypatch):
+    sizes, cost = [], tiny_model.token_nll
+    monkeypatch.setattr(tiny_model, "token_nll", lambda indices, *rest: (sizes.append(len(indices)), cost(indices, *rest))[1])
+    n, d = tiny_model.config.backbone.tokens, tiny_model.config.head.dims
+    most = 250 * 16 * 16 // (n * d)
+    evaluation.nll(tiny_model, torch.zeros(most + 1, n, d, dtype=torch.int64), torch.zeros(most + 1, dtype=torch.int64), 0)
+    assert sizes == [most, 1]
 
 
 def test_within_class_variance_is_the_trace_of_the_covariance():

@@ -734,7 +734,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'tokenbridge.vae.VAE.moments': ('vae.html#vae.moments', 'tokenbridge/vae.py'),
                                  'tokenbridge.vae.VAEConfig': ('vae.html#vaeconfig', 'tokenbridge/vae.py'),
                                  'tokenbridge.vae.VAEConfig.__post_init__': ('vae.html#vaeconfig.__post_init__', 'tokenbridge/vae.py'),
-                                 'tokenbridge.vae._images_at_once': ('vae.html#_images_at_once', 'tokenbridge/vae.py'),
+                                 'tokenbridge.vae._at_a_time': ('vae.html#_at_a_time', 'tokenbridge/vae.py'),
                                  'tokenbridge.vae.fit_latent_scale_': ('vae.html#fit_latent_scale_', 'tokenbridge/vae.py'),
                                  'tokenbridge.vae.patch_pca': ('vae.html#patch_pca', 'tokenbridge/vae.py'),
                                  'tokenbridge.vae.perceptual_distance': ('vae.html#perceptual_distance', 'tokenbridge/vae.py'),

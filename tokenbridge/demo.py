@@ -28,7 +28,7 @@ from .model import ARConfig, ARModel, preset
 from .pipeline import TokenBridge, fingerprints, round_weights_
 from .quantizer import Quantizer, dequantize, spectral_order
 from .training import TrainConfig, TrainResult, _check_compiler, _global_randomness, _training_device, train
-from .vae import VAE, VAEConfig, _images_at_once, fit_latent_scale_, start_at_pca_, vae_loss
+from .vae import VAE, VAEConfig, _at_a_time, fit_latent_scale_, start_at_pca_, vae_loss
 
 # %% ../nbs/12_cifar.ipynb #4b30342a
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def encode(
 ) -> Tensor:             # (N, n, d) posterior means, on the CPU
     "Latents of many images, as tokens; computed where the VAE lies."
     device = next(vae.parameters()).device
-    means = (vae.encode(to_float(part.to(device))).mean.cpu() for part in images.split(_images_at_once(images) if batch is None else batch))
+    means = (vae.encode(to_float(part.to(device))).mean.cpu() for part in images.split(_at_a_time(batch, images.shape[-2:].numel())))
     return torch.cat([rearrange(mean, "b d h w -> b (h w) d") for mean in means])
 
 
@@ -130,10 +130,10 @@ def tokenize_images(
 def decode_indices(
     bridge: TokenBridge,   # VAE and quantizer
     indices: Tensor,       # (N, n, d)
-    batch: int = 500,      # images at a time
+    batch: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
 ) -> Tensor:               # (N, 3, H, W), not clamped, on the CPU
     "Images of many images' indices; computed where the bridge lies."
-    return torch.cat([bridge.detokenize(part).cpu() for part in indices.split(batch)])
+    return torch.cat([bridge.detokenize(part).cpu() for part in indices.split(_at_a_time(batch, bridge.vae.config.image_size ** 2))])
 
 
 def _tokenized(bridge: TokenBridge, images: Tensor, device: torch.device) -> Tensor:

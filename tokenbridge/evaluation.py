@@ -22,7 +22,7 @@ from .checks import check_finite, check_indices, check_int, check_number, check_
 from .data import to_float, to_uint8
 from .model import ARModel
 from .quantizer import Quantizer
-from .vae import VAE
+from .vae import VAE, _at_a_time
 
 # %% ../nbs/11_evaluation.ipynb #4c40636f
 def image_psnr(
@@ -105,7 +105,7 @@ def ssim(
 def judge_classes(
     judge: nn.Module,   # images (b, 3, h, w) in [-1, 1] -> logits (b, classes)
     images: Tensor,     # (N, 3, h, w) bytes, or floats in [-1, 1], which are rounded to bytes
-    batch: int = 500,   # images at a time
+    batch: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
 ) -> Tensor:            # (N,) classes
     "The class that the judge names for each image."
     return _ask(judge, images, batch, lambda part: judge(part).argmax(1))
@@ -115,7 +115,7 @@ def judge_classes(
 def judge_features(
     judge: nn.Module,   # has .features: images (b, 3, h, w) -> (b, f)
     images: Tensor,     # (N, 3, h, w) bytes, or floats in [-1, 1], which are rounded to bytes
-    batch: int = 500,   # images at a time
+    batch: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
 ) -> Tensor:            # (N, f)
     "The judge's last features of each image."
     return _ask(judge, images, batch, lambda part: judge.features(part).float())
@@ -125,7 +125,7 @@ def class_agreement(
     judge: nn.Module,   # images (b, 3, h, w) in [-1, 1] -> logits (b, classes)
     images: Tensor,     # (N, 3, h, w) bytes, or floats in [-1, 1]
     labels: Tensor,     # (N,) integers
-    batch: int = 500,   # images at a time
+    batch: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
 ) -> float:             # in [0, 1]
     "The share of images for which the judge names the label."
     check_tensor("labels", labels, "N", "int", N=len(images))
@@ -134,11 +134,10 @@ def class_agreement(
 # %% ../nbs/11_evaluation.ipynb #884609c6
 def _ask(judge: nn.Module, images: Tensor, batch: int, answer: Callable[[Tensor], Tensor]) -> Tensor:
     "The answers for all images, on the CPU, from a judge in evaluation mode."
-    check_int("batch", batch, 1)
-    device = next(judge.parameters(), images).device
+    images, device = _bytes("images", images), next(judge.parameters(), images).device
     with modes_restored(judge):
         judge.eval()
-        return torch.cat([answer(to_float(part.to(device))).cpu() for part in _bytes("images", images).split(batch)])
+        return torch.cat([answer(to_float(part.to(device))).cpu() for part in images.split(_at_a_time(batch, images.shape[-2:].numel()))])
 
 # %% ../nbs/11_evaluation.ipynb #eeeea68e
 def level_usage(
@@ -251,11 +250,12 @@ def nll(
     labels: Tensor,        # (N,) integers in [0, classes]
     seed: int,             # of the hidden places
     hidden: float = 0.75,  # share of hidden tokens
-    batch: int = 250,      # images at a time
+    batch: int | None = None,   # images at a time; None: 250 of 16 tokens of 16 dimensions, fewer if they have more
 ) -> float:                # nats per dimension
     "Mean cost of the hidden tokens' indices under the model."
     size = check_tensor("indices", indices, "N n d", "int")
     check_tensor("labels", labels, "N", "int", N=size["N"])
+    batch = max(1, 250 * 16 * 16 // max(1, size["n"] * size["d"])) if batch is None else batch
     check_int("batch", batch, 1)
     mask, device, total = hidden_mask(size["N"], size["n"], seed, hidden), model.levels.device, 0.0
     with modes_restored(model):
@@ -273,7 +273,7 @@ def evaluate_generator(
     train_indices: Tensor,  # (M, n, d) tokens that the histograms are counted on
     seed: int,              # of the hidden places
     hidden: float = 0.75,   # share of hidden tokens
-    batch: int = 250,       # images at a time
+    batch: int | None = None,   # images at a time; None: 250 of 16 tokens of 16 dimensions, fewer if they have more
 ) -> dict[str, float]:      # nats per dimension: nll, uniform, dimension_histogram, position_histogram, gain
     "Held-out cost of the hidden tokens beside its three baselines; gain: how far below the last of them."
     num_levels = model.levels.shape[1]
@@ -289,7 +289,7 @@ def within_class_variance(
     judge: nn.Module,   # has .features: images (b, 3, h, w) -> (b, f)
     images: Tensor,     # (N, 3, h, w) bytes, or floats in [-1, 1]
     labels: Tensor,     # (N,) integers; classes with one image are left out
-    batch: int = 500,   # images at a time
+    batch: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
 ) -> float:             # squared feature units
     "Trace of the covariance of the judge's features within a class, mean over the classes."
     check_tensor("labels", labels, "N", "int", N=len(images))
@@ -307,7 +307,7 @@ def evaluate_samples(
     judge: nn.Module,          # a classifier with .features
     reference_images: Tensor,  # (M, 3, h, w) quantized reconstructions of test images
     reference_labels: Tensor,  # (M,) their labels
-    batch: int = 500,          # images at a time
+    batch: int | None = None,          # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
 ) -> dict[str, float]:         # agreement and variance, of the reference too, and the ratios (0 where the reference has 0)
     "Does the judge see the right classes, and as much variety as in the reference?"
     for name, value, num in (("labels", labels, len(images)), ("reference_labels", reference_labels, len(reference_images))):
@@ -409,11 +409,11 @@ def evaluate_tokenizer(
     images: Tensor,                   # (N, 3, h, w) bytes, or floats in [-1, 1]: held out
     judge: nn.Module | None = None,   # None: no agreement
     labels: Tensor | None = None,     # (N,) integers, for the judge
-    batch: int = 500,                 # images at a time
+    batch: int | None = None,                 # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
 ) -> dict[str, float | list]:         # psnr_*, ssim_*, agreement_* of 'continuous' and 'quantized'; lists per dimension
     "How good reconstructions are before and after quantization, and what latents and levels look like."
     images = _bytes("images", images)
-    check_int("batch", batch, 1)
+    batch = _at_a_time(batch, images.shape[-2:].numel())
     if (judge is None) != (labels is None):
         raise ValueError("labels: expected judge and labels together, or neither")
     labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels.cpu()

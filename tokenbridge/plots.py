@@ -125,8 +125,10 @@ def save_images(
     columns: int = 8,  # images a row
     scale: int = 3,    # a pixel becomes scale x scale
 ) -> Path:             # the same path
-    "Write images as one sheet, pixel for pixel."
+    "Write images as one sheet, pixel for pixel; ValueError for another ending than .png."
     from PIL import Image
+    if Path(path).suffix.lower() != ".png":
+        raise ValueError(f"path: expected a name that ends in .png, got {Path(path).name!r}")
     data = io.BytesIO()
     Image.fromarray(tile_images(images, columns, scale)).save(data, format="png", optimize=True)
     return atomic_write(path, data.getvalue())

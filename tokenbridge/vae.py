@@ -327,9 +327,12 @@ def perceptual_distance(
     return sum((F.normalize(a.float(), dim=1, eps=1e-6) - F.normalize(b.float(), dim=1, eps=1e-6)).square().sum(1).mean() for a, b in pairs)
 
 # %% ../nbs/02_vae.ipynb #d0019e84
-def _images_at_once(images: Tensor) -> int:
-    "How many images to encode at a time: 500 of 32 x 32 pixels, fewer if they are larger."
-    return max(1, 500 * 32 * 32 // (images.shape[-2] * images.shape[-1]))
+def _at_a_time(batch: int | None, pixels: int) -> int:
+    "How many images of so many pixels go through a network at a time: as many as asked for; None: as many pixels as 500 of 32 x 32 have."
+    if batch is None:
+        return max(1, 500 * 32 * 32 // max(1, pixels))
+    check_int("batch", batch, 1)
+    return batch
 
 
 @torch.inference_mode()
@@ -339,8 +342,7 @@ def fit_latent_scale_(
     batch: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
 ) -> VAE:
     "Measure mean and deviation of the posterior means, so that latents have mean 0 and deviation 1. ValueError for NaN."
-    batch = _images_at_once(images) if batch is None else batch
-    check_int("batch", batch, 1)
+    batch = _at_a_time(batch, images.shape[-2:].numel())
     parts = (part.to(vae.latent_mean.device) for part in images.split(batch))
     floats = (to_float(part) if part.dtype == torch.uint8 else part for part in parts)
     means = torch.cat([rearrange(vae.moments(part).mean, "b d h w -> (b h w) d").cpu().double() for part in floats])

@@ -38,6 +38,7 @@ ROWS = {
     ],
     "save_images": [
         (lambda: plots.save_images(A_FILE / "x.png", IMAGES), OSError, "cannot write"),
+        (lambda: plots.save_images("x.jpg", IMAGES), ValueError, "path: expected a name that ends in .png, got 'x.jpg'"),
         (lambda: plots.save_images("x.png", [1]), ValueError, "images: expected a tensor"),
     ],
     "image_grid": [
