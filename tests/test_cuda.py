@@ -154,6 +154,15 @@ def test_training_runs_in_bf16_and_resumes(tmp_path):
     assert [row["step"] for row in halves.history] == list(range(1, 9))
 
 
+@pytest.mark.parametrize("kind", ["masked", "causal"])
+def test_a_compiled_step_is_the_same_step(kind):
+    from tokenbridge.benchmark import disagreement, training_step
+    model = tiny_model(kind).cuda()
+    tokens = [each.cuda() for each in some_tokens(model, 24)]
+    plain, compiled = (training_step(model, *tokens, compiled=wanted) for wanted in (False, True))
+    assert all(disagreement(compiled(), plain()) < 1e-4 for _ in range(3))
+
+
 def test_muon_in_16_bits_makes_singular_values_one():
     from tokenbridge.training import orthogonalize
     matrices = torch.randn(3, 40, 24, generator=seeded()).cuda()

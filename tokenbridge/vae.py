@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KL16', 'patch_pca', 'Posterior', 'split_moments', 'PlainBlock', 'ResidualEncoder', 'ResidualDecoder', 'VAEConfig',
            'KeepsFloat32', 'VAE', 'read_vae', 'start_at_pca_', 'vae_loss', 'perceptual_distance', 'fit_latent_scale_',
-           'ResBlock', 'AttentionBlock', 'Downsample', 'Upsample', 'Level', 'Middle', 'KL16Encoder', 'KL16Decoder']
+           'ResBlock', 'AttentionBlock', 'Downsample', 'Upsample', 'Stage', 'Middle', 'KL16Encoder', 'KL16Decoder']
 
 # %% ../nbs/02_vae.ipynb #b436276f
 import math
@@ -90,8 +90,8 @@ class ResidualEncoder(nn.Module):
     def __init__(
         self,
         width: int,                      # channels at half resolution
-        multipliers: tuple[int, ...],    # channels of each level in widths; the resolution halves at each
-        blocks: int,                     # residual blocks a level
+        multipliers: tuple[int, ...],    # channels of each stage in widths; the resolution halves at each
+        blocks: int,                     # residual blocks a stage
         latent_dims: int,                # d
         std_init: float = 0.08,          # deviation that the encoder states before training
     ):
@@ -121,7 +121,7 @@ class ResidualDecoder(nn.Module):
         self,
         width: int,                      # channels at half resolution
         multipliers: tuple[int, ...],    # as the encoder's; used from the last to the first
-        blocks: int,                     # residual blocks a level
+        blocks: int,                     # residual blocks a stage
         latent_dims: int,                # d
     ):
         super().__init__()
@@ -150,9 +150,9 @@ class VAEConfig:
     image_size: int = 32                         # height and width of an image in pixels
     latent_dims: int = 16                        # d
     factor: int = 8                              # pixels of a row that one token covers
-    width: int | None = None                     # channels of the first level; None: 64, or 128 of 'kl16'
-    multipliers: tuple[int, ...] | None = None   # channels of each level in widths; None: 1, 2, 4, ..., or 1, 1, 2, 2, 4 of 'kl16'
-    blocks: int | None = None                    # residual blocks a level; None: 1, or 2 of 'kl16'
+    width: int | None = None                     # channels of the first stage; None: 64, or 128 of 'kl16'
+    multipliers: tuple[int, ...] | None = None   # channels of each stage in widths; None: 1, 2, 4, ..., or 1, 1, 2, 2, 4 of 'kl16'
+    blocks: int | None = None                    # residual blocks a stage; None: 1, or 2 of 'kl16'
     groups: int = 32                             # of GroupNorm ('kl16' only)
 
     def __post_init__(self):
@@ -168,9 +168,9 @@ class VAEConfig:
             check_int(name, getattr(self, name), 1)
         for multiplier in self.multipliers:
             check_int("multipliers", multiplier, 1)
-        levels = len(self.multipliers) - (self.kind == "kl16")
-        if self.factor != 2 ** levels:
-            raise ValueError(f"factor: expected {2 ** levels} for {len(self.multipliers)} multipliers of kind {self.kind!r}, got {self.factor}")
+        halvings = len(self.multipliers) - (self.kind == "kl16")
+        if self.factor != 2 ** halvings:
+            raise ValueError(f"factor: expected {2 ** halvings} for {len(self.multipliers)} multipliers of kind {self.kind!r}, got {self.factor}")
         if self.image_size % self.factor:
             raise ValueError(f"image_size: expected a multiple of factor {self.factor}, got {self.image_size}")
         if self.kind == "kl16" and any(self.width * m % self.groups for m in self.multipliers):
@@ -433,7 +433,7 @@ class Upsample(nn.Module):
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 # %% ../nbs/02_vae.ipynb #cf54c8ee
-class Level(nn.Module):
+class Stage(nn.Module):
     "The blocks of one resolution, then a change of resolution."
     def __init__(
         self,
@@ -486,8 +486,8 @@ class KL16Encoder(nn.Module):
     def __init__(
         self,
         width: int = 128,                                 # channels at full resolution
-        multipliers: tuple[int, ...] = (1, 1, 2, 2, 4),   # channels of each level, in widths; the resolution halves between levels
-        blocks: int = 2,                                  # residual blocks a level
+        multipliers: tuple[int, ...] = (1, 1, 2, 2, 4),   # channels of each stage, in widths; the resolution halves between stages
+        blocks: int = 2,                                  # residual blocks a stage
         latent_dims: int = 16,                            # d
         groups: int = 32,                                 # of GroupNorm
     ):
@@ -495,7 +495,7 @@ class KL16Encoder(nn.Module):
         outputs = [width * multiplier for multiplier in multipliers]
         inputs, last = [width, *outputs[:-1]], len(outputs) - 1
         self.conv_in = nn.Conv2d(3, width, 3, padding=1)
-        self.down = nn.ModuleList(Level(a, c, blocks, groups, attention=i == last, downsample=i < last)
+        self.down = nn.ModuleList(Stage(a, c, blocks, groups, attention=i == last, downsample=i < last)
                                   for i, (a, c) in enumerate(zip(inputs, outputs)))
         self.mid = Middle(outputs[-1], groups)
         self.norm_out = nn.GroupNorm(groups, outputs[-1], eps=1e-6)
@@ -506,8 +506,8 @@ class KL16Encoder(nn.Module):
         images: Tensor,  # (b, 3, H, W) in [-1, 1]
     ) -> Tensor:         # (b, 2d, h, w), not yet through `quant_conv`
         x = self.conv_in(images)
-        for level in self.down:
-            x = level(x)
+        for stage in self.down:
+            x = stage(x)
         return self.conv_out(F.silu(self.norm_out(self.mid(x))))
 
 # %% ../nbs/02_vae.ipynb #40191fd7
@@ -516,17 +516,17 @@ class KL16Decoder(nn.Module):
     def __init__(
         self,
         width: int = 128,                                 # channels at full resolution
-        multipliers: tuple[int, ...] = (1, 1, 2, 2, 4),   # channels of each level, highest resolution first
-        blocks: int = 2,                                  # residual blocks a level of the encoder; here one more
+        multipliers: tuple[int, ...] = (1, 1, 2, 2, 4),   # channels of each stage, highest resolution first
+        blocks: int = 2,                                  # residual blocks a stage of the encoder; here one more
         latent_dims: int = 16,                            # d
         groups: int = 32,                                 # of GroupNorm
     ):
         super().__init__()
         outputs = [width * multiplier for multiplier in multipliers]
-        inputs = [*outputs[1:], outputs[-1]]  # each level is fed by the next lower resolution
+        inputs = [*outputs[1:], outputs[-1]]  # each stage is fed by the next lower resolution
         self.conv_in = nn.Conv2d(latent_dims, outputs[-1], 3, padding=1)
         self.mid = Middle(outputs[-1], groups)
-        self.up = nn.ModuleList(Level(a, c, blocks + 1, groups, upsample=i > 0)
+        self.up = nn.ModuleList(Stage(a, c, blocks + 1, groups, upsample=i > 0)
                                 for i, (a, c) in enumerate(zip(inputs, outputs)))
         self.norm_out = nn.GroupNorm(groups, outputs[0], eps=1e-6)
         self.conv_out = nn.Conv2d(outputs[0], 3, 3, padding=1)
@@ -536,6 +536,6 @@ class KL16Decoder(nn.Module):
         latents: Tensor,  # (b, d, h, w), already through `post_quant_conv`
     ) -> Tensor:          # (b, 3, H, W), not clamped
         x = self.mid(self.conv_in(latents))
-        for level in reversed(self.up):
-            x = level(x)
+        for stage in reversed(self.up):
+            x = stage(x)
         return self.conv_out(F.silu(self.norm_out(x)))

@@ -64,6 +64,6 @@ ROWS = {
     "split_moments": "internal: takes what an encoder gives",
     "perceptual_distance": "internal: called by vae_loss on checked images",
     **{name: "internal: a part of VAE, which checks its images and latents" for name in (
-        "PlainBlock", "ResidualEncoder", "ResidualDecoder", "ResBlock", "AttentionBlock", "Downsample", "Upsample", "Level", "Middle",
+        "PlainBlock", "ResidualEncoder", "ResidualDecoder", "ResBlock", "AttentionBlock", "Downsample", "Upsample", "Stage", "Middle",
         "KL16Encoder", "KL16Decoder")},
 }
