@@ -36,6 +36,7 @@ setup(
     author=CONFIG["author"],
     keywords=CONFIG["keywords"],
     packages=["tokenbridge"],
+    package_data={"tokenbridge": ["py.typed"]},
     python_requires=f">={CONFIG['min_python']}",
     install_requires=words("requirements"),
     extras_require={"dev": words("dev_requirements"), "hub": words("hub_requirements"), "eval": words("eval_requirements")},

@@ -51,3 +51,11 @@ def test_loading_leaves_the_random_numbers_alone():
 def test_the_shipped_ones_are_there():
     for name in c.CLASSIFIERS:
         assert c.load_classifier(name)(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+
+
+def test_training_takes_small_labels_and_gives_the_mode_back():
+    from tokenbridge.data import ImageSet
+    data = synthetic_images(8)
+    net = c.CLASSIFIERS["judge"](10).eval()
+    c.train_classifier(net, ImageSet(data.images, data.labels.int(), data.classes, data.source), 2, batch_size=4, progress=False)
+    assert not net.training

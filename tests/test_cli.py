@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.tools.tiny import save_tiny
 from tokenbridge import cli
+from tokenbridge.data import SYNTHETIC_CLASSES
 
 START = "import sys; from tokenbridge.cli import main; sys.exit(main())"
 
@@ -177,6 +178,10 @@ def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, witho
     assert "--resume" in capsys.readouterr().err, "a second run must not write over the first"
     assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3 --resume") == 0
     assert "nothing was left to do: 2 steps" in capsys.readouterr().out
+    assert command("train-vae --out v --num 48 --steps 2 --batch-size 8 --levels 6 --perceptual-weight 0 --device cpu --resume") == 1
+    assert "levels: the tokenizer in v has 5, got 6" in capsys.readouterr().err, "a generator was trained on these levels"
+    assert command("generate --model ./g --labels 0 --num 1 --steps 1 --out pictures") == 0   # trained on drawn images: a disc, no airplane
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [f"000-{SYNTHETIC_CLASSES[0]}.png", "grid.png"]
     for cooldown, rate in ((0, 2e-3), (1, 1e-3)):   # of the last of four steps, two of which warm up
         assert command(f"train --tokenizer v --out c{cooldown} --num 48 --steps 4 --batch-size 4 --device cpu --cooldown {cooldown}") == 0
         history = json.loads((tmp_path / f"c{cooldown}" / "record.json").read_text())["results"]["history"]

@@ -225,6 +225,28 @@ def test_large_images_go_a_few_at_a_time(monkeypatch, pixels, most):
     assert demo._at_a_time(None, pixels ** 2) == most and demo._at_a_time(3, pixels ** 2) == 3
 
 
+def test_likelihood_is_measured_without_dropout_and_the_mode_comes_back():
+    from tests.tools.tiny import tiny_model as make
+    model = make(dropout=0.5).train()
+    indices, labels = torch.zeros(4, 6, 5, dtype=torch.int64), torch.zeros(4, dtype=torch.int64)
+    assert evaluation.nll(model, indices, labels, 0) == evaluation.nll(model, indices, labels, 0) and model.training
+
+
+def test_kurtosis_does_not_depend_on_the_mean():
+    x = torch.randn(20000, 2, generator=torch.Generator().manual_seed(0)).double() + torch.tensor([0.0, 2.0])
+    sums = torch.stack([x.pow(power).sum(0) for power in range(5)])
+    z = (x - x.mean(0)) / x.var(0, correction=0).sqrt()
+    report = evaluation._latent_report(sums, torch.ones(2, 3))
+    assert np.allclose(report["latent_kurtosis"], z.pow(4).mean(0), rtol=1e-8)
+
+
+def test_an_exact_copy_has_a_hundred_decibels_in_reports(tokenizer, monkeypatch, tmp_path):
+    vae, quantizer, images = tokenizer
+    monkeypatch.setattr(evaluation, "image_psnr", lambda a, b: torch.full((len(a),), float("inf")))
+    report = evaluation.evaluate_tokenizer(vae, quantizer, images)
+    assert report["psnr_quantized"] == 100 and files.write_json(tmp_path / "x.json", report).exists()
+
+
 def test_many_tokens_go_a_few_at_a_time(tiny_model, monkeypatch):
     sizes, cost = [], tiny_model.token_nll
     monkeypatch.setattr(tiny_model, "token_nll", lambda indices, *rest: (sizes.append(len(indices)), cost(indices, *rest))[1])

@@ -211,6 +211,12 @@ def test_top_p_of_one_keeps_everything():
     assert filter_logits(logits, top_p=0.99).isfinite().tolist() == [True, False]
 
 
+def test_top_p_looks_at_what_top_k_has_left_and_stops_exactly():
+    kept = lambda p, **options: filter_logits(torch.tensor(p).log(), **options).isfinite().tolist()
+    assert kept([0.4, 0.3, 0.2, 0.1], top_k=2, top_p=0.55) == [True, False, False, False]   # 4/7 are more than 0.55
+    assert kept([0.5, 0.25, 0.25], top_p=0.5) == [True, False, False]                      # reached is enough
+
+
 def test_an_order_may_be_an_array():
     for order in ([2, 0, 1], torch.tensor([2, 0, 1]), torch.tensor([2, 0, 1]).numpy()):
         assert make_head(3, order=order).order.tolist() == [2, 0, 1]

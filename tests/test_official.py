@@ -274,6 +274,14 @@ def test_buffers_may_be_absent_but_not_wrong(tiny):
             load(weights | buffers | {name: bad}, config)
 
 
+def test_a_table_that_does_not_ascend_is_refused_and_an_unfilled_one_says_nothing(tiny):
+    weights, _, config = tiny
+    assert torch.equal(load(weights | {"reconstruction_values": torch.zeros(7)}, config).levels, load(weights, config).levels)
+    wrong = torch.tensor(reference.level_values(7))[[1, 0, 2, 3, 4, 5, 6]]
+    with pytest.raises(ValueError, match="reconstruction_values: expected 7 values that ascend"):
+        load(weights | {"reconstruction_values": wrong}, config)
+
+
 def test_a_wrong_range_is_found_if_the_file_has_levels(tiny):
     weights, _, config = tiny
     with pytest.raises(ValueError, match="reconstruction_values"):

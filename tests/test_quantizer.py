@@ -175,8 +175,8 @@ def test_gaussian_levels_follow_the_equations(num_levels, ranges):
 
 def official_values(num_levels, r=3.0, value_range=5.0):
     "Step by step in single precision, as published."
-    b = torch.tensor([-r] + [NormalDist().inv_cdf(i / num_levels) for i in range(1, num_levels)] + [r],
-                     dtype=torch.float64).clamp(-r, r).float()
+    probability = torch.linspace(0, 1, num_levels + 1, dtype=torch.float32).tolist()   # in 32 bits: not i / k
+    b = torch.tensor([-r] + [NormalDist().inv_cdf(p) for p in probability[1:-1]] + [r], dtype=torch.float64).clamp(-r, r).float()
     density, below = torch.exp(-b**2 / 2) / math.sqrt(2 * math.pi), 0.5 * (1 + torch.erf(b / math.sqrt(2)))
     means = (density[:-1] - density[1:]) / (below[1:] - below[:-1])
     return (means + r) / (2 * r) * (2 * value_range) - value_range
@@ -283,6 +283,12 @@ def test_two_far_clusters_get_levels_by_need():
 
 
 # ---- the order of the dimensions
+
+def test_low_frequencies_end_at_a_quarter():
+    x = torch.arange(8.0)
+    waves = torch.stack([torch.cos(2 * math.pi * f * x)[None].expand(8, 8) for f in (1 / 8, 2 / 8, 3 / 8)])
+    assert torch.allclose(low_frequency_share(waves[None]), torch.tensor([1.0, 1.0, 0.0]), atol=1e-5)
+
 
 def test_spectral_order_of_waves_with_known_frequency():
     y, x = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")

@@ -820,3 +820,17 @@ def test_numbers_of_the_loop_are_not_written_over(name):
     loss_fn = arguments["loss_fn"]
     with pytest.raises(ValueError, match=f"^loss_fn: '{name}' is a number of the loop itself"):
         train(**arguments | dict(loss_fn=lambda *a: (loss_fn(*a), {name: 1.0})))
+
+
+def test_beginning_anew_is_said(tmp_path):
+    arguments = training_runs.make("tokens", replace(training_runs.CONFIG, steps=1))
+    with pytest.warns(UserWarning, match="holds no checkpoint, the training begins anew"):
+        train(**arguments, folder=tmp_path, resume=True)
+
+
+def test_a_batch_may_be_a_list():
+    seen = []
+    loss = lambda module, batch, generator: (seen.append(len(batch)), module(batch[0]).sum() + 0 * batch[1].sum())[1]
+    train(nn.Linear(1, 1), loss, lambda ids, generator: [torch.ones(len(ids), 1), torch.zeros(1)], 4,
+          TrainConfig(1, batch_size=2, warmup=0, precision="fp32"), progress=False, device="cpu")
+    assert seen == [2]

@@ -255,3 +255,11 @@ def test_parameter_names_and_shapes():
                       "attn.q_norm.weight": (4,), "attn.k_norm.weight": (4,), "mlp.fc1.weight": (48, 12), "mlp.fc2.weight": (12, 48),
                       "modulation.weight": (72, 12)}
     assert len(Modulation(8, 2)(torch.zeros(3, 8))) == 2
+
+
+@pytest.mark.parametrize("mask", [None, torch.ones(0, 5, dtype=torch.bool)])
+@pytest.mark.parametrize("causal", [False, True])
+def test_no_images_are_no_error(mask, causal):
+    queries = torch.randn(0, 2, 5, 4, requires_grad=True)
+    for written_out in (True, False):
+        assert attention(queries, queries, queries, mask, causal, written_out=written_out).shape == (0, 2, 5, 4)

@@ -1,4 +1,11 @@
 "TokenBridge: continuous tokens for the eye, discrete tokens for the model."
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:   # for editors and type checkers; at run time see below
+    from .pipeline import TokenBridge
+    from .quantizer import Quantizer
+    from .vae import VAE
+
 __version__ = "0.1.0"
 __all__ = ["VAE", "Quantizer", "TokenBridge"]
 

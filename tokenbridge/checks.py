@@ -111,8 +111,8 @@ def check_choice(
     choices,         # the allowed values
 ) -> None:
     "Raise ValueError unless `value` is one of the choices."
-    if value not in choices:
-        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
+    if not any(isinstance(value, type(choice)) and value == choice for choice in choices):   # an array equals nothing
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {' '.join(repr(value).split())[:80]}")
 
 # %% ../nbs/checks.ipynb #be24d8b7
 def _between(low: float, high: float, open_low: bool = False) -> str:

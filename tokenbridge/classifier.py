@@ -153,26 +153,28 @@ def train_classifier(
     check_number("epochs", epochs, 0, open_low=True)
     check_number("lr", lr, 0, open_low=True)
     check_int("batch_size", batch_size, 2)
-    net.train().to(memory_format=torch.channels_last)
+    net.to(memory_format=torch.channels_last)
     steps = round(epochs * len(data) / batch_size)
     if steps < 2:   # the rate of the last one is zero
         raise ValueError(f"epochs: expected enough for two steps of {batch_size} images at least, got {epochs} of {len(data)} images")
     optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=5e-4)
     generator, losses = torch.Generator().manual_seed(seed), []
-    per_epoch = max(1, len(data) // batch_size)
-    for step in (bar := trange(steps, disable=not progress, desc="classifier")):
-        ids = batch_ids(step, batch_size, len(data), seed)
-        images = random_shift(random_flip(to_float(data.images[ids]), generator), 2, generator)
-        images = images.to(memory_format=torch.channels_last)
-        loss = F.cross_entropy(net(images), data.labels[ids], label_smoothing=0.1)
-        optimizer.param_groups[0]["lr"] = lr * triangle(step, steps)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-        bar.set_postfix(loss=f"{losses[-1]:.3f}")
-        if on_epoch and (step + 1) % per_epoch == 0:
-            on_epoch((step + 1) // per_epoch, sum(losses[-per_epoch:]) / per_epoch)
+    per_epoch, device = max(1, len(data) // batch_size), next(net.parameters()).device
+    with modes_restored(net):
+        net.train()
+        for step in (bar := trange(steps, disable=not progress, desc="classifier")):
+            ids = batch_ids(step, batch_size, len(data), seed)
+            images = random_shift(random_flip(to_float(data.images[ids]), generator), 2, generator)
+            logits = net(images.to(device, memory_format=torch.channels_last))
+            loss = F.cross_entropy(logits, data.labels[ids].to(device, torch.int64), label_smoothing=0.1)
+            optimizer.param_groups[0]["lr"] = lr * triangle(step, steps)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+            bar.set_postfix(loss=f"{losses[-1]:.3f}")
+            if on_epoch and (step + 1) % per_epoch == 0:
+                on_epoch((step + 1) // per_epoch, sum(losses[-per_epoch:]) / per_epoch)
     return losses
 
 # %% ../nbs/classifier.ipynb #ef649e13

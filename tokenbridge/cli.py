@@ -191,11 +191,13 @@ def parse_labels(
 
 
 def class_names(
-    classes: int,  # number of classes of the model
+    classes: int,              # number of classes of the model
+    source: str = "cifar10",   # which images it was trained on
 ) -> tuple[str, ...]:
-    "Names that files get: those of CIFAR-10 if there are ten classes."
-    from tokenbridge.data import CIFAR10_CLASSES
-    return CIFAR10_CLASSES if classes == len(CIFAR10_CLASSES) else ()
+    "Names of the classes of images that we know; none for others."
+    from tokenbridge.data import CIFAR10_CLASSES, SYNTHETIC_CLASSES
+    names = {"cifar10": CIFAR10_CLASSES, "synthetic": SYNTHETIC_CLASSES}.get(source, ())
+    return names if classes == len(names) else ()
 
 # %% ../nbs/17_cli.ipynb #15470efa
 def _folder(path: Path) -> Path:
@@ -230,6 +232,16 @@ def _model(name: str, on: Machine, generator: bool = False, option: str = "model
     if generator and model.ar is None:
         raise ValueError(f"{option}: {name} is a tokenizer without a generator; `tokenbridge train --tokenizer {name}` trains one")
     return model
+
+# %% ../nbs/17_cli.ipynb #91bb60ad
+def _trained_on(name: str) -> str:
+    "Which images a saved model was trained on, as the record beside it says; empty where none does."
+    from tokenbridge.files import find_folder, read_json
+    for path in (find_folder(name) / file for file in ("record.json", "metrics.json")):
+        if path.exists():
+            results = read_json(path).get("results", {})
+            return str(results.get("images") or results.get("data") or "")
+    return ""
 
 
 def _generator(seed: int):
@@ -268,7 +280,7 @@ def generate(
     from tokenbridge.plots import save_images
     model = _model(options.model, options.on, generator=True)
     classes = model.ar.config.backbone.classes
-    names = class_names(classes)
+    names = class_names(classes, _trained_on(options.model))
     check_int("num", options.num, 1)
     wanted = parse_labels(options.labels, classes, names)
     labels = torch.tensor(wanted).repeat_interleave(options.num)
@@ -282,19 +294,20 @@ def generate(
     for i, label in enumerate(labels.tolist()):
         name = names[label] if names else f"class-{label}"
         save_images(out / f"{i:03d}-{name}.png", images[i:i + 1], columns=1, scale=1)
-    save_images(out / "grid.png", images, columns=options.num if options.num > 1 else 4)   # a class a row
+    columns, scale = options.num if options.num > 1 else 4, 3 if images.shape[-1] <= 64 else 1
+    save_images(out / "grid.png", images, columns, scale)   # a class a row
     print(f"{len(images)} images in {out}, all of them in {out / 'grid.png'}")
 
 # %% ../nbs/17_cli.ipynb #ed319fe3
 def _read_images(paths: tuple[Path, ...], num: int, size: int):
     "Up to `num` images from files and folders, as (b, 3, size, size) bytes."
     import torch
-    from tokenbridge.data import IMAGE_ENDINGS, read_image
+    from tokenbridge.data import _is_image, read_image
     found = []
     for path in paths:
         if not path.exists():
             raise FileNotFoundError(f"images: no such file or folder: {path}")
-        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_ENDINGS) if path.is_dir() else [path]
+        inside = sorted(file for file in path.rglob("*") if _is_image(file, path)) if path.is_dir() else [path]
         found += inside
     if not found:
         raise FileNotFoundError(f"images: no image files in {', '.join(map(str, paths))}")
@@ -347,11 +360,10 @@ def _training_images(options, size: int):
         raise ValueError(f"out: {options.out} holds checkpoints; --resume goes on from them, or choose another folder")
     if options.num is not None:
         check_int("num", options.num, 2)
+    if size != 32:   # before a download
+        raise ValueError(f"preset: {options.preset} is for images of {size} x {size} pixels, this command trains on 32 x 32 (from Python: data.image_folder)")
     with _one_after_the_other(options.on):   # of several processes the first one downloads
         images = load_images("train", options.data, options.num, download=True)
-    h, w = images.images.shape[-2:]
-    if (h, w) != (size, size):
-        raise ValueError(f"preset: {options.preset} is for images of {size} x {size} pixels, got {h} x {w}")
     return images
 
 # %% ../nbs/17_cli.ipynb #ebef123b
@@ -363,6 +375,13 @@ def _one_after_the_other(on: Machine):
         return nullcontext()
     from accelerate import PartialState
     return PartialState(cpu=choose_device(on.device).type == "cpu").main_process_first()
+
+
+def _same_levels(out: Path, levels: int) -> None:
+    "Raise ValueError if the folder holds a tokenizer with other levels: a generator may have been trained on it."
+    from tokenbridge.files import read_json
+    if (out / "config.json").exists() and (found := read_json(out / "config.json")["quantizer"]["num_levels"]) != levels:
+        raise ValueError(f"levels: the tokenizer in {out} has {found}, got {levels}; choose another folder")
 
 
 def _save(model, options, started: float, result, images: str) -> None:
@@ -419,6 +438,7 @@ def train_vae(
     for name in ("kl_weight", "perceptual_weight"):
         check_number(name, getattr(recipe, name), 0)
     out, images = _folder(options.out), _training_images(options, shape.vae.image_size)
+    _same_levels(out, levels)
     check_int("levels", levels, 2, (shape.vae.image_size // shape.vae.factor) ** 2 * min(len(images), 10000))   # as many latents at least
     vae, result = demo.train_vae(images, shape.vae, schedule, recipe.kl_weight, recipe.perceptual_weight,
                                  folder=out, resume=options.resume, device=device)
@@ -482,6 +502,8 @@ def evaluate(
     write_json(options.out, _record(options.seed, started, images=test.source, **metrics))
     _print_rows({f"{part} {name}": f"{value:.0f}" if name == "images" else f"{value:.4g}" for part, report in metrics.items()
                  for name, value in report.items() if isinstance(value, float)})
+    if test.source != "cifar10":
+        print(f"the judge knows CIFAR-10: what it says of {test.source} images means nothing")
     print(f"measured on {test.source}; all figures in {options.out}")
 
 # %% ../nbs/17_cli.ipynb #dd40cdb1

@@ -24,7 +24,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from .checks import check_choice, check_indices, check_int, check_tensor
+from .checks import check_choice, check_indices, check_int, check_seed, check_tensor
 from .files import load_tensors, save_tensors
 
 # %% ../nbs/01_data.ipynb #bbe89ec0
@@ -258,6 +258,7 @@ def synthetic_images(
 ) -> ImageSet:
     "Ten classes of coloured figures on rippled backgrounds, drawn by formula: the stand-in when no photographs are at hand."
     check_int("num", num, 1)
+    check_seed(seed)
     check_int("size", size, 8)
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(num) % len(SYNTHETIC_CLASSES)
@@ -312,7 +313,7 @@ def image_folder(
     root: str | Path,    # a folder with one sub-folder of images for each class
     size: int,           # height and width wanted
 ) -> ImageSet:
-    "Read a folder of class folders, classes in alphabetical order."
+    "Read a folder of class folders, classes in alphabetical order; the images are shuffled, always in the same way."
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder (expected one sub-folder of images for each class)")
@@ -322,9 +323,10 @@ def image_folder(
     if not all(files) or not classes:
         where, what = (root / classes[files.index([])], "images") if classes else (root, "sub-folders with images")
         raise ValueError(f"{where}: expected {what}, found none ending in {', '.join(IMAGE_ENDINGS)}")
-    images = torch.stack([read_image(path, size) for paths in files for path in paths])
-    labels = torch.tensor([label for label, paths in enumerate(files) for _ in paths])
-    return ImageSet(images, labels, tuple(classes), str(root))
+    found = [(path, label) for label, paths in enumerate(files) for path in paths]
+    found = [found[i] for i in torch.randperm(len(found), generator=torch.Generator().manual_seed(0)).tolist()]
+    images = torch.stack([read_image(path, size) for path, _ in found])
+    return ImageSet(images, torch.tensor([label for _, label in found]), tuple(classes), str(root))
 
 # %% ../nbs/01_data.ipynb #ea40d204
 def load_images(

@@ -17,12 +17,12 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .checks import check_int, check_number, check_seed
+from .checks import check_indices, check_int, check_number, check_seed, check_tensor
 from .classifier import load_classifier
 from .data import ImageSet, load_images, random_flip, to_float
 from .evaluation import (
     evaluate_generator, evaluate_samples, evaluate_tokenizer, hidden_mask, nll, position_histogram_nll)
-from .files import load_into, loaded, pretrained_folder, read_json, record_path, results_folder, run_record, save_record, write_json
+from .files import fingerprint, load_into, loaded, pretrained_folder, read_json, record_path, results_folder, run_record, save_record, write_json
 from .generation import Sampling
 from .model import ARConfig, ARModel, preset
 from .pipeline import TokenBridge, fingerprints, round_weights_
@@ -87,16 +87,21 @@ def train_vae(
     with _global_randomness(schedule.seed, torch.device("cpu")):
         vae = VAE(config)
     if config.kind == "residual":
-        start_at_pca_(vae, to_float(data.images[:5000]))
+        start_at_pca_(vae, to_float(data.images[:10 * _at_a_time(None, config.image_size ** 2)]))
     eye = load_classifier("features").to(device) if perceptual_weight > 0 else None
     loss_fn = lambda module, batch, generator: vae_loss(module, batch[0], generator, kl_weight, eye, perceptual_weight)
     make_batch = lambda ids, generator: (random_flip(to_float(data.images[ids]), generator),)
-    same = {"data": data.source, "kl_weight": kl_weight, "perceptual_weight": perceptual_weight, "shape": asdict(config)}
+    same = {"data": _which(data), "kl_weight": kl_weight, "perceptual_weight": perceptual_weight, "shape": asdict(config)}
     result = train(vae, loss_fn, make_batch, len(data), schedule, folder, resume, device=device, progress=progress, identity=same)
     vae = round_weights_(loaded(lambda: VAE(config), result.ema, "averaged weights"))
     return fit_latent_scale_(vae.eval().to(device), data.images[:20000]).cpu(), result
 
 # %% ../nbs/12_cifar.ipynb #16d003fc
+def _which(data: ImageSet) -> str:
+    "What a resumed training compares: these very images and labels, wherever they lie."
+    return f"{len(data)} images, {fingerprint({'images': data.images, 'labels': data.labels})}"
+
+
 @torch.no_grad()
 def encode(
     vae: VAE,            # trained
@@ -150,10 +155,24 @@ def tokenize_set(
     images: Tensor,        # (N, 3, H, W) uint8
 ) -> Tensor:               # (N, 2, n, d) uint8 indices; the second entry is the mirror image
     "Indices of images and of their mirror images, computed once."
-    both = [tokenize_images(bridge, view) for view in (images, images.flip(-1))]
-    return torch.stack(both, 1).to(torch.uint8 if bridge.quantizer.num_levels <= 256 else torch.int32)
+    kind = torch.uint8 if bridge.quantizer.num_levels <= 256 else torch.int32
+    parts = images.split(_at_a_time(None, images.shape[-2:].numel()))   # neither a second copy of all images nor long integers
+    return torch.cat([torch.stack([tokenize_images(bridge, view).to(kind) for view in (part, part.flip(-1))], 1) for part in parts])
 
 # %% ../nbs/12_cifar.ipynb #ed110bf2
+def _check_generator(bridge: TokenBridge, data: ImageSet, config: ARConfig, indices: Tensor | None) -> None:
+    "Raise ValueError unless the generator has the tokenizer's sizes, a label for each class, and indices of all images."
+    (h, w), quantizer = bridge.vae.grid, bridge.quantizer
+    for name, wanted, got in (("tokens", h * w, config.backbone.tokens), ("dims", quantizer.dims, config.head.dims),
+                              ("levels", quantizer.num_levels, config.head.levels)):
+        if wanted != got:
+            raise ValueError(f"config: expected {name}={wanted}, as the tokenizer has it, got {got}")
+    _check_classes("data", data, config)
+    if indices is not None:
+        check_tensor("indices", indices, "N 2 n d", "int", N=len(data), n=h * w, d=quantizer.dims)
+        check_indices("indices", indices, quantizer.num_levels)
+
+
 def train_generator(
     bridge: TokenBridge,                   # VAE and quantizer; both go into the result
     data: ImageSet,                        # training images
@@ -170,10 +189,11 @@ def train_generator(
 ) -> tuple[TokenBridge, TrainResult]:      # with the averaged generator in values that 16 bits can store; and the history
     "Tokenize once, then train the generator on indices. Raises ValueError for the first tensor of `start` that does not fit."
     levels, device = bridge.quantizer.levels.cpu(), _training_device(device)
+    _check_generator(bridge, data, config, indices)   # before the minutes of tokenizing, as all that follows
     if compiled:
-        _check_compiler(device)   # before the minutes of tokenizing, as with `start`
+        _check_compiler(device)
     with _global_randomness(schedule.seed, torch.device("cpu")):
-        if start is not None:   # a model that does not fit should cost nothing, either
+        if start is not None:
             start = load_into(ARModel(config, levels), start.state_dict(), "start")
         indices = _tokenized(bridge, data.images, device) if indices is None else indices
         latents = rearrange(dequantize(indices[:5000, 0].long(), levels), "b (h w) d -> b d h w", h=bridge.vae.grid[0])
@@ -184,7 +204,7 @@ def train_generator(
         return indices[ids, side].long(), data.labels[ids]
 
     loss_fn = lambda module, batch, generator: module.loss(*batch, generator)
-    same = {"data": data.source, "tokenizer": fingerprints(bridge.vae, bridge.quantizer), "shape": asdict(config)}
+    same = {"data": _which(data), "tokenizer": fingerprints(bridge.vae, bridge.quantizer), "shape": asdict(config)}
     result = train(model, loss_fn, make_batch, len(data), schedule, folder, resume, evaluate, device=device, progress=progress,
                    identity=same, compiled=compiled)
     model = round_weights_(loaded(lambda: ARModel(config, levels), result.ema, "averaged weights"))
@@ -201,6 +221,12 @@ def balanced_labels(
     return torch.arange(classes * per_class) % classes
 
 
+def _check_classes(name: str, data: ImageSet, config: ARConfig) -> None:
+    "Raise ValueError if the generator has no label for some class (one too many would silently mean: no label)."
+    if len(data.classes) > config.backbone.classes:
+        raise ValueError(f"{name}: expected at most the {config.backbone.classes} classes of the generator, got {len(data.classes)}")
+
+
 def measure(
     bridge: TokenBridge,                 # a whole model, or a tokenizer
     training: ImageSet,                  # training images, for the histograms
@@ -213,6 +239,8 @@ def measure(
 ) -> tuple[dict, Tensor | None]:         # metrics, and the samples (classes * per_class, 3, H, W)
     "Figures of tokenizer, generator and samples (lesson 11 explains each)."
     check_seed(seed)
+    if bridge.ar is not None:
+        _check_classes("test", test, bridge.ar.config)
     judge, test = judge or load_classifier("judge"), test.take(recipe.test_images)
     metrics = {"tokenizer": evaluate_tokenizer(bridge.vae, bridge.quantizer, test.images, judge, test.labels)}
     if bridge.ar is None:

@@ -424,7 +424,7 @@ def evaluate_tokenizer(
         for part, answers in zip(images.split(batch), labels.split(batch)):
             pictures, latents, indices = _tokenizer_batch(vae, quantizer, part)
             for name, picture in pictures.items():
-                scores[f"psnr_{name}"].append(image_psnr(picture, part.cpu()))
+                scores[f"psnr_{name}"].append(image_psnr(picture, part.cpu()).clamp(max=100))   # of an exact copy: infinite
                 scores[f"ssim_{name}"].append(image_ssim(picture, part.cpu()))
             for name, picture in {"real": part, **pictures}.items() if judge is not None else ():
                 scores[f"agreement_{name}"].append((judge_classes(judge, picture) == answers).float())

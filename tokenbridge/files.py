@@ -298,7 +298,7 @@ def find_folder(
         return path
     if isinstance(name_or_path, str) and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) and not path.parent.is_dir():
         return _from_hub(name)
-    if len(path.parts) > 1 or path.exists():
+    if not isinstance(name_or_path, str) or name.startswith(".") or len(path.parts) > 1 or path.exists():   # surely no shipped name
         raise FileNotFoundError(f"name_or_path: {name} is not a folder")
     return pretrained_folder(name)
 

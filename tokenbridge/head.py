@@ -6,6 +6,7 @@
 __all__ = ['HeadConfig', 'DimensionTransformer', 'filter_logits', 'sample_categorical', 'DimensionHead']
 
 # %% ../nbs/06_head.ipynb #c9e93252
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -165,8 +166,9 @@ def sample_categorical(
 # %% ../nbs/06_head.ipynb #0e497213
 def _permutation(order, dims: int) -> list[int]:
     "The order as a list, None as 0, 1, 2, ...; ValueError if it is no permutation."
-    steps = list(range(dims) if order is None else order.tolist() if hasattr(order, "tolist") else order)   # of a tensor or an array, too
-    if sorted(steps) != list(range(dims)) or not all(isinstance(step, int) for step in steps):
+    steps = range(dims) if order is None else order.tolist() if hasattr(order, "tolist") else order   # of a tensor or an array, too
+    steps = [step for step in steps] if isinstance(steps, Iterable) else steps
+    if not isinstance(steps, list) or not all(isinstance(step, int) for step in steps) or sorted(steps) != list(range(dims)):
         raise ValueError(f"order: expected a permutation of 0 to {dims - 1}, got {steps}")
     return steps
 

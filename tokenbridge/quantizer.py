@@ -97,8 +97,8 @@ def uniform_levels(
 # %% ../nbs/03_quantizer.ipynb #2d153678
 def _clipped_boundaries(num_levels: int, sigma_range: float) -> Tensor:
     "Boundaries of equally probable regions of N(0, 1), clipped: the first and the last region end at +- sigma_range."
-    probability = torch.arange(num_levels + 1, dtype=torch.float64) / num_levels
-    return torch.special.ndtri(probability).clamp(-sigma_range, sigma_range)
+    probability = torch.linspace(0, 1, num_levels + 1, dtype=torch.float32)   # rounded to 32 bits, as officially
+    return torch.special.ndtri(probability.double()).clamp(-sigma_range, sigma_range)
 
 
 def _region_means(boundaries: Tensor) -> Tensor:
@@ -237,19 +237,19 @@ class Quantizer(KeepsFloat32):
         self.register_buffer("levels", levels.detach().float().clone())
 
     @classmethod
-    def gaussian(cls, dims: int, num_levels: int, value_range: float = 5.0, sigma_range: float = 3.0):
+    def gaussian(cls, dims: int, num_levels: int, value_range: float = 5.0, sigma_range: float = 3.0) -> "Quantizer":
         "The paper's levels, the same in every dimension."
         check_int("dims", dims, 1)
         return cls(gaussian_levels(num_levels, value_range, sigma_range).repeat(dims, 1), "gaussian")
 
     @classmethod
-    def uniform(cls, dims: int, num_levels: int, value_range: float = 5.0):
+    def uniform(cls, dims: int, num_levels: int, value_range: float = 5.0) -> "Quantizer":
         "Centres of equal bins, the same in every dimension."
         check_int("dims", dims, 1)
         return cls(uniform_levels(num_levels, value_range).repeat(dims, 1), "uniform")
 
     @classmethod
-    def fit(cls, latents: Tensor, num_levels: int):
+    def fit(cls, latents: Tensor, num_levels: int) -> "Quantizer":
         "Lloyd-Max levels of (..., d) latents, each dimension by itself."
         check_tensor("latents", latents, "... d", "float")
         return cls(fit_levels(rearrange(latents, "... d -> (...) d"), num_levels), "fitted")

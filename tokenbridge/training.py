@@ -584,7 +584,7 @@ def _micro_batches(run: _Run, make_batch: Callable, num_samples: int):
         micro = rank * config.accumulation + i
         generator = torch.Generator().manual_seed(step_seed(config.seed, run.step, micro, "batch"))
         batch = make_batch(pieces[micro], generator)
-        batch = batch if isinstance(batch, tuple) else (batch,)
+        batch = batch if isinstance(batch, (tuple, list)) else (batch,)
         yield [_placed(t, run) for t in batch], generator, step_seed(config.seed, run.step, micro, "dropout")
 
 
@@ -737,6 +737,8 @@ def _open_folder(run: _Run, resume: bool) -> None:
         raise ValueError(f"folder: no checkpoint in {root} is whole; take another folder, or empty this one, to begin anew")
     if found:
         _restore(run, load_checkpoint(found))
+    elif resume and run.accelerator.is_main_process:
+        warnings.warn(f"resume: {run.folder} holds no checkpoint, the training begins anew", stacklevel=2)
     run.accelerator.wait_for_everyone()
     if run.accelerator.is_main_process:
         for left in root.glob(".writing-*"):

@@ -42,11 +42,11 @@ def _written_out(
     bias = queries.new_zeros(())
     if allowed is not None:
         bias = queries.new_zeros(allowed.shape).masked_fill_(~allowed, torch.finfo(queries.dtype).min / 2)
-        bias = bias if bias.ndim == 2 else bias.expand(b, heads, n, -1).reshape(b * heads, n, -1)
+        bias = bias if bias.ndim == 2 else bias.expand(b, heads, n, -1).flatten(0, 1)
     weights = torch.baddbmm(bias, queries, keys.mT, beta=0 if allowed is None else 1, alpha=c**-0.5).softmax(-1)
     if allowed is not None and allowed.ndim == 4:  # a query that may look at nothing gets zeros, not an average
-        weights = (weights.view(b, heads, n, -1) * allowed).view_as(weights)
-    return torch.bmm(F.dropout(weights, dropout, dropout > 0), values).view(b, heads, n, -1)
+        weights = (weights.unflatten(0, (b, heads)) * allowed).flatten(0, 1)
+    return torch.bmm(F.dropout(weights, dropout, dropout > 0), values).unflatten(0, (b, heads))
 
 # %% ../nbs/04_transformer.ipynb #cb6669bf
 _SHORT = 32  # keys; above, the fused kernel is faster on a CPU, gradient included

@@ -27,7 +27,7 @@ def patch_pca(
     factor: int,       # height and width of a patch in pixels
     dims: int,         # how many directions to keep
 ) -> tuple[Tensor, Tensor, Tensor]:   # mean (3, f, f), directions (dims, 3, f, f) of length 1, deviations (dims,)
-    "The directions in which patches vary most, largest first."
+    "The directions in which patches vary most, largest first; a deviation below half a step of a byte counts as that."
     check_int("dims", dims, 1, 3 * factor ** 2)
     patches = rearrange(images, "b c (h f) (w g) -> (b h w) (c f g)", f=factor, g=factor)
     mean = patches.mean(0)
@@ -35,7 +35,7 @@ def patch_pca(
     variances, directions = torch.linalg.eigh((centred.T @ centred / len(centred)).double())
     keep = directions.flip(1)[:, :dims].T.to(images.dtype)
     shape = lambda t: rearrange(t, "... (c f g) -> ... c f g", c=3, f=factor)
-    return shape(mean), shape(keep), variances.flip(0)[:dims].clamp(min=1e-12).sqrt().to(images.dtype)
+    return shape(mean), shape(keep), variances.flip(0)[:dims].clamp(min=1 / 255 ** 2).sqrt().to(images.dtype)
 
 # %% ../nbs/02_vae.ipynb #29ff95f3
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class ResidualDecoder(nn.Module):
 # %% ../nbs/02_vae.ipynb #921a5c08
 @dataclass(frozen=True)
 class VAEConfig:
-    "The shape of a VAE."
+    "The shape of a VAE. What is None is filled in, so `replace` must set `width`, `multipliers` and `blocks` to None again to change `kind` or `factor`."
     kind: str = "residual"                       # 'residual' (small, linear path plus convolutions) or 'kl16' (latent diffusion's)
     image_size: int = 32                         # height and width of an image in pixels
     latent_dims: int = 16                        # d

@@ -92,7 +92,7 @@ ROWS = {
         (lambda: call(f"train-vae --out {EMPTY}/v --num 0"), ValueError, "num: expected an integer of at least 2, got 0"),
         (lambda: call(f"train-vae --out {EMPTY}/v --kl-weight -1"), ValueError, "kl_weight: expected a number of at least 0, got -1"),
         (lambda: call(f"train-vae --out {EMPTY}/v --perceptual-weight nan"), ValueError, "perceptual_weight: expected a number of at least 0, got nan"),
-        (lambda: call(f"train-vae --out {EMPTY}/v --preset imagenet-l --steps 1 --num 2"), ValueError, "preset: imagenet-l is for images of 256 x 256 pixels, got 32 x 32"),
+        (lambda: call(f"train-vae --out {EMPTY}/v --preset imagenet-l --steps 1 --num 2"), ValueError, "preset: imagenet-l is for images of 256 x 256 pixels, this command trains on 32 x 32"),
     ],
     "command train": [
         (lambda: call("train --tokenizer cifar-giant"), FileNotFoundError, "no shipped weights 'cifar-giant'"),

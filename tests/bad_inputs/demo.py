@@ -6,9 +6,8 @@ from unittest import mock
 
 import torch
 
-from tests.tools.tiny import save_tiny, tiny_config
+from tests.tools.tiny import save_tiny, three_classes, tiny_config
 from tokenbridge import demo
-from tokenbridge.data import synthetic_images
 from tokenbridge.model import preset
 from tokenbridge.pipeline import TokenBridge
 from tokenbridge.training import TrainConfig
@@ -16,7 +15,7 @@ from tokenbridge.training import TrainConfig
 FILE = Path(tempfile.mkdtemp()) / "file"
 FILE.write_text("a file, not a folder")
 TINY = TokenBridge.from_pretrained(save_tiny(FILE.with_name("tiny")))
-DATA = synthetic_images(4)
+DATA = three_classes(4)
 SCHEDULE = TrainConfig(steps=1, batch_size=2)
 
 def without_compiler():
@@ -46,6 +45,13 @@ ROWS = {
         (lambda: demo.train_generator(TINY, DATA, tiny_config(tokens=16, class_tokens=3), SCHEDULE, start=TINY.ar), ValueError,
          "start: backbone."),
         (lambda: demo.train_generator(TINY, DATA, tiny_config(tokens=16), SCHEDULE, device="mps"), ValueError, "device: expected"),
+        (lambda: demo.train_generator(TINY, DATA, tiny_config(), SCHEDULE), ValueError, "config: expected tokens=16, as the tokenizer has it, got 6"),
+        (lambda: demo.train_generator(TINY, DATA, tiny_config(tokens=16, classes=2), SCHEDULE), ValueError,
+         "data: expected at most the 2 classes of the generator, got 3"),
+        (lambda: demo.train_generator(TINY, DATA, tiny_config(tokens=16), SCHEDULE, indices=torch.zeros(4, 16, 5, dtype=torch.int64)), ValueError,
+         "indices: expected shape (N 2 n d), N = 4, n = 16, d = 5, got shape (4, 16, 5) of int64"),
+        (lambda: demo.train_generator(TINY, DATA, tiny_config(tokens=16), SCHEDULE, indices=torch.full((4, 2, 16, 5), 7)), ValueError,
+         "indices: expected integers in [0, 6], got 7"),
         (without_compiler, ValueError, "compiled: torch.compile does not work here: no compiler"),
     ],
     "balanced_labels": [(lambda: demo.balanced_labels(0, 1), ValueError, "classes: expected an integer of at least 1, got 0")],

@@ -83,6 +83,8 @@ ROWS = {
     "find_folder": [
         (lambda: files.find_folder(3), ValueError, "name_or_path: expected a shipped name, a folder or a hub id, got 3"),
         (lambda: files.find_folder(""), ValueError, "name_or_path: expected a shipped name"),
+        (lambda: files.find_folder("./cifar-tiny"), FileNotFoundError, "./cifar-tiny is not a folder"),
+        (lambda: files.find_folder(Path("cifar-tiny")), FileNotFoundError, "cifar-tiny is not a folder"),
         (lambda: files.find_folder("no-such"), FileNotFoundError, "no shipped weights 'no-such'"),
         (lambda: files.find_folder(NOWHERE), FileNotFoundError, "nowhere is not a folder"),
         (lambda: files.find_folder(A_FILE), FileNotFoundError, "file is not a folder"),

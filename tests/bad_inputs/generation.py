@@ -77,6 +77,7 @@ ROWS = {
         (lambda: generate(top_p=0), ValueError, "top_p: expected a number in (0, 1], got 0"),
         (lambda: generate(top_p=1.5), ValueError, "top_p: expected a number in (0, 1], got 1.5"),
         (lambda: generate(order="spiral"), ValueError, "order: expected one of 'random', 'raster', 'confidence', got 'spiral'"),
+        (lambda: generate(order=ORDER.numpy()), ValueError, "order: expected one of 'random', 'raster', 'confidence', got array("),
         (lambda: generate(order=ORDER[:1]), ValueError, "order: expected shape (b n), b = 2, n = 6, got shape (1, 6)"),
         (lambda: generate(order=ORDER.clamp(max=4)), ValueError, "order: expected every position from 0 to 5 once in each row"),
         (lambda: generate(order=ORDER.float()), ValueError, "order: expected int values"),

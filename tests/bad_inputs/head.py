@@ -42,6 +42,8 @@ ROWS = {
     "DimensionHead": [
         (lambda: h.DimensionHead(h.HeadConfig(**SMALL), [0, 1]), ValueError, "order: expected a permutation of 0 to 2, got [0, 1]"),
         (lambda: h.DimensionHead(h.HeadConfig(**SMALL), torch.tensor([0, 1, 1])), ValueError, "order: expected a permutation of 0 to 2, got [0, 1, 1]"),
+        (lambda: h.DimensionHead(h.HeadConfig(**SMALL), 3), ValueError, "order: expected a permutation of 0 to 2, got 3"),
+        (lambda: h.DimensionHead(h.HeadConfig(**SMALL), [0, "a", 1]), ValueError, "order: expected a permutation of 0 to 2, got [0, 'a', 1]"),
         (lambda: h.DimensionHead(h.HeadConfig(**SMALL), [1, 2, 3]), ValueError, "order: expected a permutation of 0 to 2, got [1, 2, 3]"),
         (lambda: h.DimensionHead(h.HeadConfig(**SMALL), torch.arange(3.0)), ValueError, "order: expected a permutation of 0 to 2, got [0.0,"),
         (lambda: h.DimensionHead(SMALL), ValueError, "config: expected a HeadConfig, got dict"),

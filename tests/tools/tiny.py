@@ -13,6 +13,13 @@ def tiny_config(kind: str = "masked", **changes):
     return ARConfig(BackboneConfig(**backbone | changes), HeadConfig(**head))
 
 
+def three_classes(num: int, seed: int = 0):
+    "Drawn images of the three classes that the tiny model knows."
+    from tokenbridge.data import ImageSet, synthetic_images
+    data = synthetic_images(num, seed=seed)
+    return ImageSet(data.images, data.labels % 3, data.classes[:3], data.source)
+
+
 def tiny_model(kind: str = "masked", levels=None, **changes):
     "An ARModel in evaluation mode, seeded, its weights away from their zero start so that every part has an effect."
     import torch
