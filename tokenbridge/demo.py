@@ -67,6 +67,11 @@ RECIPES = {
 }
 
 # %% ../nbs/12_cifar.ipynb #322ff4bd
+def _which(data: ImageSet) -> str:
+    "What a resumed training compares: these very images and labels, wherever they lie."
+    return f"{len(data)} images, {fingerprint({'images': data.images, 'labels': data.labels})}"
+
+
 def train_vae(
     data: ImageSet,                        # training images
     config: VAEConfig,                     # shape of the VAE
@@ -97,11 +102,6 @@ def train_vae(
     return fit_latent_scale_(vae.eval().to(device), data.images[:20000]).cpu(), result
 
 # %% ../nbs/12_cifar.ipynb #16d003fc
-def _which(data: ImageSet) -> str:
-    "What a resumed training compares: these very images and labels, wherever they lie."
-    return f"{len(data)} images, {fingerprint({'images': data.images, 'labels': data.labels})}"
-
-
 @torch.no_grad()
 def encode(
     vae: VAE,            # trained
@@ -160,6 +160,12 @@ def tokenize_set(
     return torch.cat([torch.stack([tokenize_images(bridge, view).to(kind) for view in (part, part.flip(-1))], 1) for part in parts])
 
 # %% ../nbs/12_cifar.ipynb #ed110bf2
+def _check_classes(name: str, data: ImageSet, config: ARConfig) -> None:
+    "Raise ValueError if the generator has no label for some class (one too many would silently mean: no label)."
+    if len(data.classes) > config.backbone.classes:
+        raise ValueError(f"{name}: expected at most the {config.backbone.classes} classes of the generator, got {len(data.classes)}")
+
+
 def _check_generator(bridge: TokenBridge, data: ImageSet, config: ARConfig, indices: Tensor | None) -> None:
     "Raise ValueError unless the generator has the tokenizer's sizes, a label for each class, and indices of all images."
     (h, w), quantizer = bridge.vae.grid, bridge.quantizer
@@ -172,7 +178,7 @@ def _check_generator(bridge: TokenBridge, data: ImageSet, config: ARConfig, indi
         check_tensor("indices", indices, "N 2 n d", "int", N=len(data), n=h * w, d=quantizer.dims)
         check_indices("indices", indices, quantizer.num_levels)
 
-
+# %% ../nbs/12_cifar.ipynb #eed7df92
 def train_generator(
     bridge: TokenBridge,                   # VAE and quantizer; both go into the result
     data: ImageSet,                        # training images
@@ -219,12 +225,6 @@ def balanced_labels(
     check_int("classes", classes, 1)
     check_int("per_class", per_class, 1)
     return torch.arange(classes * per_class) % classes
-
-
-def _check_classes(name: str, data: ImageSet, config: ARConfig) -> None:
-    "Raise ValueError if the generator has no label for some class (one too many would silently mean: no label)."
-    if len(data.classes) > config.backbone.classes:
-        raise ValueError(f"{name}: expected at most the {config.backbone.classes} classes of the generator, got {len(data.classes)}")
 
 
 def measure(
