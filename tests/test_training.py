@@ -834,3 +834,13 @@ def test_a_batch_may_be_a_list():
     train(nn.Linear(1, 1), loss, lambda ids, generator: [torch.ones(len(ids), 1), torch.zeros(1)], 4,
           TrainConfig(1, batch_size=2, warmup=0, precision="fp32"), progress=False, device="cpu")
     assert seen == [2]
+
+
+def test_what_the_caller_has_compiled_trains_compiled():
+    graphs, stack = [], Stack()
+    for layer in stack.layers:
+        layer.compile(backend=lambda graph, inputs: (graphs.append(graph), graph.forward)[1])
+    before = translations(stack)
+    train(stack, lambda module, batch, generator: module(batch[0]).square().mean(), lambda ids, generator: (torch.ones(len(ids), 4),), 4,
+          TrainConfig(1, batch_size=2, warmup=0, precision="fp32"), progress=False, device="cpu")
+    assert graphs and translations(stack) == before

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -202,11 +202,14 @@ def training_step(
 ) -> Callable[[], Tensor]:      # does a step each time it is called; returns (loss, norm of the gradient)
     "Forward, backward, clipping, AdamW: a step as in lesson 08, always with the same mask."
     model = copy.deepcopy(model).train()
+    translated = ExitStack()
+    if compiled:
+        translated.enter_context(layers_compiled(model))
     optimizers = make_optimizers(model, TrainConfig(steps=1, lr=1e-4))
 
     def step() -> Tensor:
         autocast = torch.autocast(indices.device.type, torch.bfloat16, enabled=precision == "bf16")
-        with autocast, default_attention() if default else nullcontext(), layers_compiled(model) if compiled else nullcontext():
+        with autocast, default_attention() if default else nullcontext():
             loss = model.loss(indices, labels, torch.Generator().manual_seed(0))
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -214,6 +217,7 @@ def training_step(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         return torch.stack([loss.detach().float(), norm])
+    step.translated = translated   # for as long as the step lives
     return step
 
 # %% ../nbs/benchmark.ipynb #627dc500

@@ -111,7 +111,11 @@ def check_choice(
     choices,         # the allowed values
 ) -> None:
     "Raise ValueError unless `value` is one of the choices."
-    if not any(isinstance(value, type(choice)) and value == choice for choice in choices):   # an array equals nothing
+    try:
+        known = value in choices
+    except (TypeError, ValueError):   # a list where choices are keys; an array, which is neither equal nor different
+        known = False
+    if not known:
         raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {' '.join(repr(value).split())[:80]}")
 
 # %% ../nbs/checks.ipynb #be24d8b7

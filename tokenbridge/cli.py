@@ -79,7 +79,7 @@ class Train:
 class Generate:
     "Generate images of the classes you ask for: one file an image, and all of them in grid.png."
     model: str = "cifar-tiny"  # name of a shipped model, or a folder (./model: never taken for a shipped name)
-    labels: str = "all"  # classes by name or number, separated by commas; all: each class
+    labels: str = "all"  # classes by number, separated by commas, or by name (of CIFAR-10, if the model's record says so); all: each class
     num: int = 4  # images per class
     out: Path = Path("runs/generated")  # folder for the pictures; files of the same names are replaced
     steps: int | None = None  # 1 to the number of tokens; None: one token a step
@@ -351,7 +351,7 @@ def _schedule(config, options):
     return replace(config, **changes)
 
 
-def _training_images(options, size: int):
+def _training_images(options, size: int, needs: str):
     "The training images, if they have the size that the VAE wants; nothing is written over."
     from tokenbridge.checks import check_int
     from tokenbridge.data import load_images
@@ -361,7 +361,7 @@ def _training_images(options, size: int):
     if options.num is not None:
         check_int("num", options.num, 2)
     if size != 32:   # before a download
-        raise ValueError(f"preset: {options.preset} is for images of {size} x {size} pixels, this command trains on 32 x 32 (from Python: data.image_folder)")
+        raise ValueError(f"{needs} is for images of {size} x {size} pixels, this command trains on 32 x 32 (from Python: data.image_folder)")
     with _one_after_the_other(options.on):   # of several processes the first one downloads
         images = load_images("train", options.data, options.num, download=True)
     return images
@@ -437,7 +437,7 @@ def train_vae(
     check_int("levels", levels, 2)
     for name in ("kl_weight", "perceptual_weight"):
         check_number(name, getattr(recipe, name), 0)
-    out, images = _folder(options.out), _training_images(options, shape.vae.image_size)
+    out, images = _folder(options.out), _training_images(options, shape.vae.image_size, f"preset: {options.preset}")
     _same_levels(out, levels)
     check_int("levels", levels, 2, (shape.vae.image_size // shape.vae.factor) ** 2 * min(len(images), 10000))   # as many latents at least
     vae, result = demo.train_vae(images, shape.vae, schedule, recipe.kl_weight, recipe.perceptual_weight,
@@ -456,7 +456,7 @@ def train(
     started, shape = time.time(), preset(options.preset).ar
     schedule, device = _schedule(_recipe(options.preset).ar, options), _training_device(options.on.device)
     tokenizer = _model(options.tokenizer, Machine("cpu"), options.finetune, "tokenizer")
-    out, images = _folder(options.out), _training_images(options, tokenizer.vae.config.image_size)
+    out, images = _folder(options.out), _training_images(options, tokenizer.vae.config.image_size, f"tokenizer: {options.tokenizer}")
     d, (h, w) = tokenizer.quantizer.dims, tokenizer.vae.grid
     shape = replace(shape, backbone=replace(shape.backbone, tokens=h * w, dims=d, classes=len(images.classes)),
                     head=replace(shape.head, dims=d, levels=tokenizer.quantizer.num_levels))

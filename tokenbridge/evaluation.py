@@ -132,7 +132,7 @@ def class_agreement(
     return float((judge_classes(judge, images, batch) == labels.cpu()).float().mean())
 
 # %% ../nbs/11_evaluation.ipynb #884609c6
-def _ask(judge: nn.Module, images: Tensor, batch: int, answer: Callable[[Tensor], Tensor]) -> Tensor:
+def _ask(judge: nn.Module, images: Tensor, batch: int | None, answer: Callable[[Tensor], Tensor]) -> Tensor:
     "The answers for all images, on the CPU, from a judge in evaluation mode."
     images, device = _bytes("images", images), next(judge.parameters(), images).device
     with modes_restored(judge):
@@ -411,7 +411,7 @@ def evaluate_tokenizer(
     labels: Tensor | None = None,     # (N,) integers, for the judge
     batch: int | None = None,                 # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
 ) -> dict[str, float | list]:         # psnr_*, ssim_*, agreement_* of 'continuous' and 'quantized'; lists per dimension
-    "How good reconstructions are before and after quantization, and what latents and levels look like."
+    "How good reconstructions are before and after quantization (an exact copy counts 100 dB), and what latents and levels look like."
     images = _bytes("images", images)
     batch = _at_a_time(batch, images.shape[-2:].numel())
     if (judge is None) != (labels is None):

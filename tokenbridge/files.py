@@ -310,7 +310,7 @@ def _from_hub(name: str) -> Path:
     except ImportError:
         raise FileNotFoundError(f"name_or_path: no folder {name}; to look for it on the hub: pip install 'tokenbridge[hub]'") from None
     try:
-        return Path(snapshot_download(name, allow_patterns=["config.json", "model.safetensors", "tokens.safetensors"]))
+        return Path(snapshot_download(name, allow_patterns=["config.json", "record.json", "metrics.json", "model.safetensors", "tokens.safetensors"]))
     except Exception as error:   # no network, no such repository, no access: a kind of its own for each
         reason = (str(error).strip() or type(error).__name__).split("\n")[0][:100]
         raise FileNotFoundError(f"name_or_path: no folder {name}, and nothing from the hub ({reason})") from None

@@ -871,7 +871,7 @@ def train(
     prefixes = None if trainable is None else sorted(trainable)
     with _only_trainable(module, prefixes):
         run = _make_run(module, loss_fn, config, num_samples, folder, device, prefixes, identity)
-        with _folder_opened(run, resume), layers_compiled(module, compiled), _progress_bar(run, progress) as bar:
+        with _folder_opened(run, resume), layers_compiled(module) if compiled else nullcontext(), _progress_bar(run, progress) as bar:
             while run.step < config.steps:
                 scalars = _gradient(run, make_batch, num_samples)
                 _update(run, scalars)
