@@ -39,8 +39,10 @@ setup(
     package_data={"tokenbridge": ["py.typed"]},
     python_requires=f">={CONFIG['min_python']}",
     install_requires=words("requirements"),
-    extras_require={"dev": words("dev_requirements"), "hub": words("hub_requirements"), "eval": words("eval_requirements")},
-    entry_points={"console_scripts": words("console_scripts"), "nbdev": ["tokenbridge=tokenbridge._modidx:d"]},
+    extras_require={"dev": words("dev_requirements"), "hub": words("hub_requirements"),
+                    "eval": words("eval_requirements")},
+    entry_points={"console_scripts": words("console_scripts"),
+                  "nbdev": ["tokenbridge=tokenbridge._modidx:d"]},
     cmdclass={"build_py": BuildWithWeights},
     zip_safe=False,
 )

@@ -6,7 +6,8 @@ import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-hypothesis.settings.register_profile("tokenbridge", deadline=None, derandomize=True, database=None, max_examples=30,
+hypothesis.settings.register_profile("tokenbridge", deadline=None, derandomize=True, database=None,
+                                     max_examples=30,
                                      suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("tokenbridge")
 

@@ -56,16 +56,21 @@ def level_values(num_levels: int, sigma_range: float = 3.0) -> list[float]:
     edges = [-sigma_range] + [normal_quantile(i / num_levels) for i in range(1, num_levels)] + [sigma_range]
     edges = [min(max(edge, -sigma_range), sigma_range) for edge in edges]
     density = [math.exp(-edge * edge / 2) / math.sqrt(2 * math.pi) for edge in edges]
-    return [(density[i] - density[i + 1]) / (normal_cdf(edges[i + 1]) - normal_cdf(edges[i])) for i in range(num_levels)]
+    return [(density[i] - density[i + 1]) / (normal_cdf(edges[i + 1]) - normal_cdf(edges[i]))
+            for i in range(num_levels)]
 
 
-def quantize(latents: Tensor, values: list[float], value_range: float = 5.0, sigma_range: float = 3.0) -> Tensor:
+def quantize(latents: Tensor, values: list[float], value_range: float = 5.0,
+             sigma_range: float = 3.0) -> Tensor:
     "Index of the nearest level of each number, by looking at every level."
-    squeezed = (2 * sigma_range * (latents + value_range) / (2 * value_range) - sigma_range).clamp(-sigma_range, sigma_range)
+    squeezed = (2 * sigma_range * (latents
+                                   + value_range) / (2 * value_range) - sigma_range).clamp(-sigma_range,
+                                       sigma_range)
     return torch.stack([(squeezed - value).abs() for value in values]).argmin(0)
 
 
-def dequantize(indices: Tensor, values: list[float], value_range: float = 5.0, sigma_range: float = 3.0) -> Tensor:
+def dequantize(indices: Tensor, values: list[float], value_range: float = 5.0,
+               sigma_range: float = 3.0) -> Tensor:
     "The level of each index, mapped back from the sigma range to the value range."
     levels = torch.tensor(values, dtype=torch.float64)[indices]
     return (levels + sigma_range) / (2 * sigma_range) * 2 * value_range - value_range
@@ -119,14 +124,16 @@ def decode(weights: dict, config: dict, encoded: Tensor, mask: list[int]) -> Ten
 # ---------------------------------------------------------------------- head
 def head_block(weights: dict, name: str, x: Tensor, conditions: Tensor, heads: int, eps: float) -> Tensor:
     "A causal block on one token's sequence (s, K); conditions (s, K) steer shift, scale and gate of every step."
-    shift1, scale1, gate1, shift2, scale2, gate2 = linear(weights, name + ".adaLN_modulation.1", silu(conditions)).chunk(6, -1)
+    shift1, scale1, gate1, shift2, scale2, gate2 = linear(weights, name + ".adaLN_modulation.1",
+        silu(conditions)).chunk(6, -1)
     normed = layer_norm(x, eps, weights, name + ".norm1") * (1 + scale1) + shift1
     q, k, v = linear(weights, name + ".attn.qkv", normed).chunk(3, -1)
     c, mixed = q.shape[-1] // heads, []
     for h in range(heads):
         part = slice(h * c, (h + 1) * c)
         mixed.append(attention(layer_norm(q[:, part], eps, weights, name + ".attn.q_norm"),
-                               layer_norm(k[:, part], eps, weights, name + ".attn.k_norm"), v[:, part], causal=True))
+                               layer_norm(k[:, part], eps, weights, name + ".attn.k_norm"), v[:, part],
+                               causal=True))
     x = x + gate1 * linear(weights, name + ".attn.proj", torch.cat(mixed, -1))
     normed = layer_norm(x, eps, weights, name + ".norm2") * (1 + scale2) + shift2
     return x + gate2 * linear(weights, name + ".mlp.fc2", gelu(linear(weights, name + ".mlp.fc1", normed)))
@@ -155,7 +162,8 @@ def forward(weights: dict, config: dict, indices: Tensor, labels: Tensor, mask: 
     out = {"encoder_out": [], "z": [], "logits": []}
     losses = []
     for image, label, hidden in zip(indices, labels.tolist(), mask.int().tolist()):
-        encoded = encode(weights, config, dequantize(image, values), weights["class_emb.weight"][label], hidden)
+        encoded = encode(weights, config, dequantize(image, values), weights["class_emb.weight"][label],
+                         hidden)
         context = decode(weights, config, encoded, hidden)
         out["encoder_out"].append(encoded)
         out["z"].append(context)
@@ -167,7 +175,8 @@ def forward(weights: dict, config: dict, indices: Tensor, labels: Tensor, mask: 
     return {name: torch.stack(parts) for name, parts in out.items()} | {"loss": torch.stack(losses).mean()}
 
 
-def greedy(weights: dict, config: dict, labels: Tensor, orders: Tensor, steps: int, cfg: float, official: bool) -> Tensor:
+def greedy(weights: dict, config: dict, labels: Tensor, orders: Tensor, steps: int, cfg: float,
+           official: bool) -> Tensor:
     "Indices (b, n, d) by argmax: all masked at first, the end of each order revealed first."
     values, order = level_values(config["quant_levels"]), config["channel_order"]
     images = []
@@ -183,7 +192,8 @@ def greedy(weights: dict, config: dict, labels: Tensor, orders: Tensor, steps: i
             latents, context = dequantize(indices, values), {}
             for vector in ("class_emb.weight", "fake_latent"):
                 embedding = weights[vector][label if vector == "class_emb.weight" else 0]
-                context[vector] = decode(weights, config, encode(weights, config, latents, embedding, mask), mask)
+                context[vector] = decode(weights, config, encode(weights, config, latents, embedding, mask),
+                                         mask)
             strength = 1 + (cfg - 1) * (num - keep) / num
             guided = context["fake_latent"] + strength * (context["class_emb.weight"] - context["fake_latent"])
             last = step == steps - 1
@@ -220,7 +230,8 @@ def group_norm(weights: dict, name: str, x: Tensor, groups: int) -> Tensor:
     for part in x.chunk(groups):
         part = part - part.mean()
         parts.append(part / torch.sqrt((part * part).mean() + 1e-6))
-    return torch.cat(parts) * weights[name + ".weight"][:, None, None] + weights[name + ".bias"][:, None, None]
+    return torch.cat(parts) * weights[name + ".weight"][:, None, None] + weights[name + ".bias"][:, None,
+        None]
 
 
 def res_block(weights: dict, name: str, x: Tensor, groups: int) -> Tensor:
@@ -248,7 +259,8 @@ def vae_moments(weights: dict, config: dict, image: Tensor) -> Tensor:
         for j in range(config["num_res_blocks"]):
             x = res_block(weights, f"encoder.down.{i}.block.{j}", x, groups)
             x = attn_block(weights, f"encoder.down.{i}.attn.{j}", x, groups) if i == last else x
-        x = conv(weights, f"encoder.down.{i}.downsample.conv", x, stride=2, pad=(0, 1, 0, 1)) if i < last else x
+        x = conv(weights, f"encoder.down.{i}.downsample.conv", x, stride=2,
+                 pad=(0, 1, 0, 1)) if i < last else x
     x = group_norm(weights, "encoder.norm_out", middle(weights, "encoder.mid", x, groups), groups)
     return conv(weights, "quant_conv", conv(weights, "encoder.conv_out", silu(x)))
 
@@ -256,18 +268,22 @@ def vae_moments(weights: dict, config: dict, image: Tensor) -> Tensor:
 def vae_decode(weights: dict, config: dict, latent: Tensor) -> Tensor:
     "Image (3, H, W) of one latent (d, h, w)."
     groups = config["groups"]
-    x = middle(weights, "decoder.mid", conv(weights, "decoder.conv_in", conv(weights, "post_quant_conv", latent)), groups)
+    x = middle(weights, "decoder.mid",
+               conv(weights, "decoder.conv_in", conv(weights, "post_quant_conv", latent)), groups)
     for i in reversed(range(len(config["ch_mult"]))):
         for j in range(config["num_res_blocks"] + 1):
             x = res_block(weights, f"decoder.up.{i}.block.{j}", x, groups)
         if i:
-            x = conv(weights, f"decoder.up.{i}.upsample.conv", x.repeat_interleave(2, 1).repeat_interleave(2, 2))
+            x = conv(weights, f"decoder.up.{i}.upsample.conv",
+                     x.repeat_interleave(2, 1).repeat_interleave(2, 2))
     return conv(weights, "decoder.conv_out", silu(group_norm(weights, "decoder.norm_out", x, groups)))
 
 
 # ---------------------------------------------------------------------- golden files
-TINY = {"encoder_embed_dim": 24, "encoder_depth": 2, "encoder_num_heads": 4, "decoder_embed_dim": 32, "decoder_depth": 1,
-        "decoder_num_heads": 2, "channel_embed_dim": 16, "channel_depth": 2, "channel_heads": 2, "quant_levels": 7,
+TINY = {"encoder_embed_dim": 24, "encoder_depth": 2, "encoder_num_heads": 4, "decoder_embed_dim": 32,
+        "decoder_depth": 1,
+        "decoder_num_heads": 2, "channel_embed_dim": 16, "channel_depth": 2, "channel_heads": 2,
+        "quant_levels": 7,
         "vae_embed_dim": 5, "class_num": 6, "buffer_size": 3, "tokens": 9, "channel_order": [3, 0, 4, 1, 2],
         "eps": 1e-5, "steps": 4}
 TINY_VAE = {"ch": 8, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 5, "groups": 4}
@@ -278,8 +294,10 @@ def model_shapes(c: dict) -> dict[str, tuple[int, ...]]:
     d, w, k = c["encoder_embed_dim"], c["decoder_embed_dim"], c["channel_embed_dim"]
     dims, levels, tokens, buffer = c["vae_embed_dim"], c["quant_levels"], c["tokens"], c["buffer_size"]
     shapes = {"class_emb.weight": (c["class_num"], d), "fake_latent": (1, d), "mask_token": (1, 1, w),
-              "encoder_pos_embed_learned": (1, buffer + tokens, d), "decoder_pos_embed_learned": (1, buffer + tokens, w),
-              "output_pos_embed": (1, tokens, w), "channel_embed": (1, dims, k), "timesteps_embeddings": (1, dims, k)}
+              "encoder_pos_embed_learned": (1, buffer + tokens, d),
+              "decoder_pos_embed_learned": (1, buffer + tokens, w),
+              "output_pos_embed": (1, tokens, w), "channel_embed": (1, dims, k),
+              "timesteps_embeddings": (1, dims, k)}
 
     def layer(name: str, inputs: int, outputs: int):
         shapes.update({name + ".weight": (outputs, inputs), name + ".bias": (outputs,)})
@@ -293,7 +311,8 @@ def model_shapes(c: dict) -> dict[str, tuple[int, ...]]:
         layer(name + ".mlp.fc1", width, 4 * width), layer(name + ".mlp.fc2", 4 * width, width)
 
     layer("z_proj", dims, d), norm("z_proj_ln", d), norm("encoder_norm", d)
-    layer("decoder_embed", d, w), norm("decoder_norm", w), layer("condition_proj", w, k), norm("channel_norm", k)
+    layer("decoder_embed", d, w), norm("decoder_norm", w), layer("condition_proj", w, k), norm("channel_norm",
+        k)
     for side, width in (("encoder", d), ("decoder", w)):
         for i in range(c[side + "_depth"]):
             block(f"{side}_blocks.{i}", width)
@@ -331,9 +350,11 @@ def vae_shapes(c: dict) -> dict[str, tuple[int, ...]]:
 
     low = widths[-1]
     for side in ("encoder", "decoder"):
-        res(side + ".mid.block_1", low, low), attn(side + ".mid.attn_1", low), res(side + ".mid.block_2", low, low)
+        res(side + ".mid.block_1", low, low), attn(side + ".mid.attn_1", low), res(side + ".mid.block_2", low,
+            low)
     layer("encoder.conv_in", 3, c["ch"]), norm("encoder.norm_out", low), layer("encoder.conv_out", low, 2 * d)
-    layer("decoder.conv_in", d, low), norm("decoder.norm_out", widths[0]), layer("decoder.conv_out", widths[0], 3)
+    layer("decoder.conv_in", d, low), norm("decoder.norm_out", widths[0]), layer("decoder.conv_out",
+        widths[0], 3)
     layer("quant_conv", 2 * d, 2 * d, 1), layer("post_quant_conv", d, d, 1)
     for i, width in enumerate(widths):
         for j in range(c["num_res_blocks"]):
@@ -382,7 +403,8 @@ def make_model(path: Path):
            "dequantized": dequantize(indices, values), **forward(exact, config, indices, labels, mask)}
     for way in ("official", "consistent"):
         for cfg in (1, 3):
-            out[f"greedy_{way}_cfg{cfg}"] = greedy(exact, config, labels, orders, config["steps"], cfg, way == "official")
+            out[f"greedy_{way}_cfg{cfg}"] = greedy(exact, config, labels, orders, config["steps"], cfg,
+                                                   way == "official")
     write(path, {f"model.{name}": value for name, value in weights.items()} | out, config, save_file)
 
 
@@ -402,9 +424,11 @@ def make_vae(path: Path):
 
 def write(path: Path, tensors: dict, config: dict, save_file):
     "Floats as fp32 (half weights as they are), the configuration as JSON in the metadata."
-    tensors = {name: value.float() if value.dtype == torch.float64 else value for name, value in tensors.items()}
+    tensors = {name: value.float() if value.dtype == torch.float64 else value for name,
+               value in tensors.items()}
     path.parent.mkdir(exist_ok=True)
-    save_file({name: value.contiguous() for name, value in tensors.items()}, path, {"config": json.dumps(config)})
+    save_file({name: value.contiguous() for name, value in tensors.items()}, path,
+              {"config": json.dumps(config)})
     print(path.name, path.stat().st_size, "bytes")
 
 

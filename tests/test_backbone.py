@@ -15,7 +15,8 @@ from tokenbridge.backbone import BackboneConfig, CausalBackbone, MaskedBackbone,
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "tokenbridge-small.safetensors"
 TINY = Path(__file__).parent / "golden" / "tokenbridge-tiny.safetensors"
-SIZES = dict(tokens=6, dims=5, classes=3, width=24, encoder_blocks=2, decoder_blocks=1, heads=3, class_tokens=2)
+SIZES = dict(tokens=6, dims=5, classes=3, width=24, encoder_blocks=2, decoder_blocks=1, heads=3,
+             class_tokens=2)
 
 
 def backbone(kind: str, seed: int = 0, **changes):
@@ -95,7 +96,8 @@ def test_causal_context_sees_earlier_tokens_only(place, seed):
     model, latents, labels = MODELS["causal"], rand(2, 6, 5, seed=seed), torch.tensor([0, 3])
     context, other = model(latents, labels), latents.clone()
     other[:, place:] += 3
-    torch.testing.assert_close(model(other, labels)[:, :place + 1], context[:, :place + 1], atol=1e-10, rtol=1e-10)
+    torch.testing.assert_close(model(other, labels)[:, :place + 1], context[:, :place + 1], atol=1e-10,
+                               rtol=1e-10)
     if place < 5:
         assert (model(other, labels) - context)[:, place + 1:].abs().amin((0, 2)).min() > 0
     assert not torch.allclose(model(latents, labels.flip(0)), context)
@@ -129,16 +131,21 @@ def test_causal_in_single_precision_cached_equals_uncached():
 def test_causal_plans():
     plan, raster = MODELS["causal"].check_plan, torch.arange(6)
     prefix = (raster < 2).expand(3, 6)
-    for arguments in ((None,), (6,), (None, "raster"), (6, raster.expand(3, 6)), (None, None, prefix), (4, "raster", prefix),
-                      (6, None, prefix), (None, None, torch.ones(2, 6, dtype=torch.bool)), (None, None, torch.zeros(2, 6, dtype=torch.bool))):
+    for arguments in ((None,), (6,), (None, "raster"), (6, raster.expand(3, 6)), (None, None, prefix),
+                      (4, "raster", prefix),
+                      (6, None, prefix), (None, None, torch.ones(2, 6, dtype=torch.bool)),
+                      (None, None, torch.zeros(2, 6, dtype=torch.bool))):
         assert plan(*arguments) is None
-    for arguments in ((5,), (1,), (None, "confidence"), (None, raster.flip(0).expand(3, 6)), (3, None, prefix),
+    for arguments in ((5,), (1,), (None, "confidence"), (None, raster.flip(0).expand(3, 6)),
+                      (3, None, prefix),
                       (None, None, ~prefix), (None, None, torch.stack([raster < 2, raster < 3]))):
         with pytest.raises(ValueError):
             plan(*arguments)
 
 
-@pytest.mark.parametrize("changes", [dict(tokens=1), dict(class_tokens=1), dict(tokens=1, class_tokens=1), dict(decoder_blocks=0)])
+@pytest.mark.parametrize("changes",
+                         [dict(tokens=1), dict(class_tokens=1), dict(tokens=1, class_tokens=1),
+                          dict(decoder_blocks=0)])
 @torch.no_grad()
 def test_smallest_causal_backbone(changes):
     model = backbone("causal", **changes)
@@ -181,7 +188,9 @@ def test_orders_and_masks_follow_the_generator(name):
     model, seeded = MODELS[name], lambda seed: torch.Generator().manual_seed(seed)
     order = model.default_order(50, seeded(3))
     assert torch.equal(order.sort(1).values, torch.arange(6).expand(50, 6)) and order.dtype == torch.int64
-    assert torch.equal(order, model.default_order(50, seeded(3))) and torch.equal(model.training_mask(9, seeded(3)), model.training_mask(9, seeded(3)))
+    assert torch.equal(order,
+                       model.default_order(50, seeded(3))) and torch.equal(model.training_mask(9, seeded(3)),
+                           model.training_mask(9, seeded(3)))
     mask = model.training_mask(50, seeded(3))
     assert mask.dtype == torch.bool and mask.shape == (50, 6) and mask.sum(1).unique().numel() == 1
     if name == "causal":
@@ -194,7 +203,8 @@ def test_labels_are_dropped_at_the_given_rate():
     model = backbone("masked", label_dropout=0.3)
     labels = torch.arange(6000) % 3
     dropped = model.drop_labels(labels, torch.Generator().manual_seed(0))
-    assert abs((dropped == 3).double().mean() - 0.3) < 0.02 and torch.equal(dropped[dropped != 3], labels[dropped != 3])
+    assert abs((dropped == 3).double().mean() - 0.3) < 0.02 and torch.equal(dropped[dropped != 3],
+        labels[dropped != 3])
     assert torch.equal(dropped, model.drop_labels(labels, torch.Generator().manual_seed(0)))
     assert model.drop_labels(None) is None and labels.max() == 2
     assert not (backbone("masked", label_dropout=0.0).drop_labels(labels) == 3).any()
@@ -215,15 +225,18 @@ def test_mask_ratio_inverts_the_cut_distribution(uniform, low, deviation):
 @pytest.mark.parametrize("low", [0.0, 0.3, 0.7, 1.0])
 def test_training_masks_hide_the_right_share(low, deviation):
     model = backbone("masked", tokens=40, mask_ratio_low=low, mask_ratio_deviation=deviation)
-    counts = torch.stack([model.training_mask(2, torch.Generator().manual_seed(i)).sum(1) for i in range(400)]).double()
-    assert torch.equal(counts[:, 0], counts[:, 1]) and counts.min() >= max(1, math.ceil(40 * low)) and counts.max() <= 40
+    counts = torch.stack([model.training_mask(2, torch.Generator().manual_seed(i)).sum(1)
+                          for i in range(400)]).double()
+    assert torch.equal(counts[:, 0], counts[:, 1]) and counts.min() >= max(1,
+        math.ceil(40 * low)) and counts.max() <= 40
     expected = sum(math.ceil(40 * mask_ratio((i + 0.5) / 1000, low, deviation)) for i in range(1000)) / 1000
     assert abs(counts.mean() - expected) < 1.0
 
 
 def test_training_mask_hides_every_place_equally_often():
     model = backbone("masked", tokens=10)
-    share = torch.stack([model.training_mask(50, torch.Generator().manual_seed(i)) for i in range(40)]).double().mean((0, 1))
+    share = torch.stack([model.training_mask(50, torch.Generator().manual_seed(i))
+                         for i in range(40)]).double().mean((0, 1))
     assert (share - share.mean()).abs().max() < 0.03
 
 
@@ -238,14 +251,17 @@ def test_weights_start_as_the_official_ones(kind):
         elif value.ndim == 2:
             assert value.abs().max() <= math.sqrt(6 / sum(value.shape)) + 1e-6 and value.std() > 0.9 * math.sqrt(2 / sum(value.shape)), name
         else:
-            assert torch.equal(value, torch.ones_like(value) if name.endswith("weight") else torch.zeros_like(value)), name
+            assert torch.equal(value,
+                               torch.ones_like(value) if name.endswith("weight")
+                               else torch.zeros_like(value)), name
 
 
 def test_widths():
     config = BackboneConfig(**SIZES, **WIDE)
     model = make_backbone(config)
     assert model.width == 16 and config.decoder_size == (16, 2) and BackboneConfig().decoder_size == (192, 6)
-    assert isinstance(model, MaskedBackbone) and isinstance(make_backbone(BackboneConfig(kind="causal")), CausalBackbone)
+    assert isinstance(model, MaskedBackbone) and isinstance(make_backbone(BackboneConfig(kind="causal")),
+        CausalBackbone)
     assert model.decoder_blocks[0].attn.heads == 2 and model.encoder_blocks[0].attn.heads == 3
     assert model.encoder_norm.eps == 1e-6 and make_backbone(BackboneConfig(norm_eps=1e-3)).latent_norm.eps == 1e-6
 
@@ -263,30 +279,38 @@ def test_runs_in_half_precision(name):
 
 
 def test_dropout_acts_in_training_only():
-    model, latents, mask = backbone("masked", dropout=0.5, attention_dropout=0.5), rand(2, 6, 5), torch.ones(2, 6, dtype=torch.bool)
+    model, latents, mask = backbone("masked", dropout=0.5, attention_dropout=0.5), rand(2, 6,
+        5), torch.ones(2, 6, dtype=torch.bool)
     assert torch.equal(model(latents, None, mask), model(latents, None, mask))
     model.train()
     assert not torch.equal(model(latents, None, mask), model(latents, None, mask))
 
 
 # ---------------------------------------------------------------------- the official model's numbers
-OFFICIAL = {"class_emb": "class_embed", "z_proj": "latent_proj", "z_proj_ln": "latent_norm", "encoder_pos_embed_learned": "encoder_positions",
+OFFICIAL = {"class_emb": "class_embed", "z_proj": "latent_proj", "z_proj_ln": "latent_norm",
+            "encoder_pos_embed_learned": "encoder_positions",
             "decoder_pos_embed_learned": "decoder_positions", "output_pos_embed": "output_positions"}
 
 
 def official(path: Path) -> tuple[MaskedBackbone, dict[str, torch.Tensor]]:
     "The backbone with the file's weights, and everything in the file."
     with safe_open(path, "pt") as file:
-        config, tensors = json.loads(file.metadata()["config"]), {key: file.get_tensor(key) for key in file.keys()}
+        config, tensors = json.loads(file.metadata()["config"]), {key: file.get_tensor(key)
+            for key in file.keys()}
     weights = {key.removeprefix("model."): value for key, value in tensors.items()}
-    renamed = {".".join([OFFICIAL.get(first, first), *rest]): value for key, value in weights.items() for first, *rest in [key.split(".")]}
+    renamed = {".".join([OFFICIAL.get(first, first), *rest]): value for key,
+               value in weights.items() for first, *rest in [key.split(".")]}
     renamed["class_embed.weight"] = torch.cat([weights["class_emb.weight"], weights["fake_latent"]])
     model = make_backbone(BackboneConfig(
-        tokens=tensors["mask"].shape[1], dims=config["vae_embed_dim"], classes=config["class_num"], width=config["encoder_embed_dim"],
-        decoder_width=config["decoder_embed_dim"], encoder_blocks=config["encoder_depth"], decoder_blocks=config["decoder_depth"],
-        heads=config["encoder_num_heads"], decoder_heads=config["decoder_num_heads"], class_tokens=config["buffer_size"], norm_eps=1e-5))
+        tokens=tensors["mask"].shape[1], dims=config["vae_embed_dim"], classes=config["class_num"],
+        width=config["encoder_embed_dim"],
+        decoder_width=config["decoder_embed_dim"], encoder_blocks=config["encoder_depth"],
+        decoder_blocks=config["decoder_depth"],
+        heads=config["encoder_num_heads"], decoder_heads=config["decoder_num_heads"],
+        class_tokens=config["buffer_size"], norm_eps=1e-5))
     own = model.state_dict()
-    model.load_state_dict({key: renamed[key].reshape(value.shape) if value.ndim != renamed[key].ndim else renamed[key] for key, value in own.items()})
+    model.load_state_dict({key: renamed[key].reshape(value.shape) if value.ndim != renamed[key].ndim
+                           else renamed[key] for key, value in own.items()})
     return model.eval(), tensors
 
 
@@ -297,16 +321,19 @@ def test_official_encoder_and_context(path):
         pytest.skip(f"the golden file {path.name} is not here")
     model, tensors = official(path)
     latents, labels, mask = tensors["dequantized"], tensors["labels"], tensors["mask"].bool()
-    torch.testing.assert_close(model.encode(latents, labels, mask)[0], tensors["encoder_out"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(model.encode(latents, labels, mask)[0], tensors["encoder_out"], atol=1e-4,
+                               rtol=0)
     torch.testing.assert_close(model(latents, labels, mask), tensors["z"], atol=1e-4, rtol=0)
 
 
 def test_paper_sizes():
     with torch.device("meta"):
-        model = make_backbone(BackboneConfig(tokens=256, classes=1000, width=1024, encoder_blocks=16, decoder_blocks=16, heads=16, class_tokens=64))
+        model = make_backbone(BackboneConfig(tokens=256, classes=1000, width=1024, encoder_blocks=16,
+                                             decoder_blocks=16, heads=16, class_tokens=64))
     block = 12 * 1024**2 + 13 * 1024
     vectors = 1001 + 1 + 2 * 320 + 256  # classes and "none", mask token, positions
-    rest = (16 + 1) * 1024 + 2 * 1024 + (1024 + 1) * 1024 + 2 * 2 * 1024  # latent_proj, latent_norm, decoder_embed, norms
+    # latent_proj, latent_norm, decoder_embed, norms
+    rest = (16 + 1) * 1024 + 2 * 1024 + (1024 + 1) * 1024 + 2 * 2 * 1024
     assert sum(p.numel() for p in model.parameters()) == 32 * block + vectors * 1024 + rest
     assert isinstance(model.encoder_blocks[0].norm1, nn.LayerNorm)
 

@@ -32,7 +32,8 @@ def test_every_exported_name_has_a_row(module):
     assert isinstance(rows, dict), f"tests/bad_inputs/{module}.py: {type(rows).__name__}: {rows}"
     exported = importlib.import_module(f"tokenbridge.{module}").__all__
     assert not (missing := sorted(set(exported) - set(rows))), f"no row for {', '.join(missing)}"
-    unknown = sorted({name.split(".")[0] for name in rows} - set(exported) - {f"command {name}" for name in COMMANDS})
+    unknown = sorted({name.split(".")[0] for name in rows} - set(exported) - {f"command {name}"
+        for name in COMMANDS})
     assert not unknown, f"rows for names that {module} does not export: {', '.join(unknown)}"
 
 

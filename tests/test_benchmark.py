@@ -8,8 +8,23 @@ from hypothesis import strategies as st
 
 from tests.tools import tiny
 from tokenbridge import benchmark, files, transformer
-from tokenbridge.benchmark import (Duel, agree, count_operations, default_attention, disagreement, naive_generate, naive_quantize, naive_sample,
-                                   peak_bytes, fresh_steps, run, run_rounds, seconds, table, training_step)
+from tokenbridge.benchmark import (
+    Duel,
+    agree,
+    count_operations,
+    default_attention,
+    disagreement,
+    fresh_steps,
+    naive_generate,
+    naive_quantize,
+    naive_sample,
+    peak_bytes,
+    run,
+    run_rounds,
+    seconds,
+    table,
+    training_step,
+)
 from tokenbridge.generation import generate_indices
 from tokenbridge.quantizer import fit_levels, quantize
 from tokenbridge.training import _has_mallopt, layers_compiled
@@ -42,7 +57,8 @@ def test_quantizing_agrees(dims, levels, seed):
 
 
 def test_sampling_agrees(shaken):
-    context, noise = torch.randn(40, shaken.config.head.context_width, generator=seeded(0)), torch.rand(40, len(shaken.levels), generator=seeded(1))
+    context, noise = torch.randn(40, shaken.config.head.context_width, generator=seeded(0)), torch.rand(40,
+        len(shaken.levels), generator=seeded(1))
     ours = shaken.head.sample(context, noise)[0]
     assert torch.equal(naive_sample(shaken.head, context, noise), ours)
     assert len(ours.unique()) > 2  # they agree on something
@@ -70,7 +86,8 @@ def test_training_steps_agree(shaken):
 
 
 def test_bf16_is_near(shaken):
-    ours, naive = (training_step(shaken, *tokens(shaken, 4), precision=precision) for precision in ("bf16", "fp32"))
+    ours, naive = (training_step(shaken, *tokens(shaken, 4), precision=precision)
+                   for precision in ("bf16", "fp32"))
     apart = disagreement(ours(), naive())
     assert 0 < apart < 5e-2
 
@@ -78,7 +95,8 @@ def test_bf16_is_near(shaken):
 def test_default_attention_is_default_and_leaves_no_trace(monkeypatch):
     chosen, asked = transformer.attention, []
     fused = torch.nn.functional.scaled_dot_product_attention
-    monkeypatch.setattr(transformer.F, "scaled_dot_product_attention", lambda *a, **k: asked.append(1) or fused(*a, **k))
+    monkeypatch.setattr(transformer.F, "scaled_dot_product_attention", lambda *a,
+                        **k: asked.append(1) or fused(*a, **k))
     layer, x = transformer.Attention(8, 2), torch.randn(2, 3, 8)
     plain = layer(x)
     assert not asked  # short, on a CPU, with a gradient: written out
@@ -107,7 +125,8 @@ def test_memory():
 def test_naive_memory_grows_with_the_levels_and_ours_does_not():
     latents = torch.randn(200, 3, generator=seeded(0))
     few, many = (fit_levels(latents, levels) for levels in (8, 64))
-    naive, ours = ([peak_bytes(lambda: way(latents, levels)) for levels in (few, many)] for way in (naive_quantize, quantize))
+    naive, ours = ([peak_bytes(lambda: way(latents, levels)) for levels in (few, many)]
+                   for way in (naive_quantize, quantize))
     assert naive[1] > 7 * naive[0] and ours[1] < 2 * ours[0] and ours[1] < naive[1]
 
 
@@ -139,22 +158,29 @@ def test_seconds_calls_once():
 def small(monkeypatch):
     "The preset of this name is as small as a test can use."
     monkeypatch.setattr(benchmark, "_model", lambda name, device: tiny.tiny_model("masked"))
-    monkeypatch.setattr(benchmark, "fresh_steps", lambda preset, batch_size, kept: {"ms": 2.0 - kept, "faults": 10.0 - 9 * kept})
-    monkeypatch.setattr(benchmark, "product_work", lambda device, precision: ((lambda: torch.ones(9, 9) @ torch.ones(9, 9)), 2.0 * 9**3))
+    monkeypatch.setattr(benchmark, "fresh_steps", lambda preset, batch_size,
+                        kept: {"ms": 2.0 - kept, "faults": 10.0 - 9 * kept})
+    monkeypatch.setattr(benchmark, "product_work", lambda device,
+                        precision: ((lambda: torch.ones(9, 9) @ torch.ones(9, 9)), 2.0 * 9**3))
 
 
 def test_report(small, capsys):
     report = run("cifar-tiny", 2, 1)
-    assert [row["name"] for row in report["rows"]] == ["quantize", "head sampling", "generation", "training step"]
+    assert [row["name"] for row in report["rows"]] == ["quantize", "head sampling", "generation",
+        "training step"]
     assert [row["bar"] for row in report["rows"]] == [10, 4, 1.4, 2]
     for row in report["rows"]:
-        assert set(row) == {"name", "sizes", "ours_ms", "naive_ms", "ratio", "floor_ms", "bar", "precision", "disagreement"}
+        assert set(row) == {"name", "sizes", "ours_ms", "naive_ms", "ratio", "floor_ms", "bar", "precision",
+                            "disagreement"}
         assert min(row["ours_ms"], row["naive_ms"], row["floor_ms"]) > 0 and row["sizes"]
         assert row["ratio"] == pytest.approx(row["naive_ms"] / row["ours_ms"])
     assert report["memory"]["ratio"] > 1
     kept = report["kept"]
-    assert kept is None or [kept[key] for key in ("ours_ms", "naive_ms", "ratio", "ours_faults", "naive_faults")] == [1, 2, 2, 1, 10]
-    assert {"preset", "batch_size", "rounds", "device", "threads", "product_gflops", "copy_gb_per_s"} < set(report)
+    assert kept is None or [kept[key]
+                            for key in ("ours_ms", "naive_ms", "ratio", "ours_faults", "naive_faults")] == [1,
+                                2, 2, 1, 10]
+    assert {"preset", "batch_size", "rounds", "device", "threads", "product_gflops",
+            "copy_gb_per_s"} < set(report)
     printed = capsys.readouterr().out
     assert all(row["name"] in printed for row in report["rows"]) and table(report) in printed
 
@@ -165,7 +191,8 @@ def test_a_fresh_process_keeps_its_memory():
     assert min(kept["ms"], plain["ms"]) > 0 and kept["faults"] >= 0
     if _has_mallopt():
         assert kept["faults"] < 0.5 * plain["faults"]
-    with pytest.raises(RuntimeError, match="fresh_steps: the other process failed: ValueError: preset: expected one of 'cifar-tiny'"):
+    with pytest.raises(RuntimeError,
+                       match="fresh_steps: the other process failed: ValueError: preset: expected one of 'cifar-tiny'"):
         fresh_steps("cifar-giant", 1, True)
 
 
@@ -182,8 +209,11 @@ def test_duels_of_a_real_preset():
 
 def test_a_compiled_step_has_the_operations_of_the_plain_one(small, monkeypatch):
     graphs = []
-    monkeypatch.setattr(benchmark, "layers_compiled", partial(layers_compiled, backend=lambda graph, inputs: (graphs.append(graph), graph.forward)[1]))
-    plain, compiled = (benchmark.make_duels("cifar-tiny", 2, CPU, "fp32", wanted)[-1] for wanted in (False, True))
+    monkeypatch.setattr(benchmark, "layers_compiled",
+                        partial(layers_compiled, backend=lambda graph,
+                                inputs: (graphs.append(graph), graph.forward)[1]))
+    plain, compiled = (benchmark.make_duels("cifar-tiny", 2, CPU, "fp32", wanted)[-1]
+                       for wanted in (False, True))
     assert compiled.sizes == f"{plain.sizes}, compiled"
     found = agree(compiled)
     assert found["operations"] == agree(plain)["operations"] and found["disagreement"] < 1e-4 and graphs

@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tokenbridge import checks as c
 
@@ -17,7 +18,8 @@ def test_letters_stand_for_sizes(shape):
 
 
 def test_good_values_pass():
-    c.check_number("x", 0, 0, 1), c.check_int("x", 3, 0, 3), c.check_choice("x", "a", "ab"), c.check_finite("x", torch.zeros(0))
+    c.check_number("x", 0, 0, 1), c.check_int("x", 3, 0, 3), c.check_choice("x", "a",
+        "ab"), c.check_finite("x", torch.zeros(0))
     c.check_indices("x", torch.tensor([0, 2]), 3)
 
 

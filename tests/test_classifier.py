@@ -7,7 +7,8 @@ from tokenbridge.data import synthetic_images, to_float
 
 def test_features_and_logits():
     images = torch.zeros(2, 3, 32, 32)
-    assert [tuple(f.shape[1:]) for f in c.FeatureNet().features(images)] == [(32, 32, 32), (64, 16, 16), (128, 8, 8), (128, 4, 4)]
+    assert [tuple(f.shape[1:]) for f in c.FeatureNet().features(images)] == [(32, 32, 32), (64, 16, 16),
+        (128, 8, 8), (128, 4, 4)]
     assert c.JudgeNet(7)(images).shape == (2, 7) and c.JudgeNet().features(images).shape == (2, 512)
 
 
@@ -57,5 +58,6 @@ def test_training_takes_small_labels_and_gives_the_mode_back():
     from tokenbridge.data import ImageSet
     data = synthetic_images(8)
     net = c.CLASSIFIERS["judge"](10).eval()
-    c.train_classifier(net, ImageSet(data.images, data.labels.int(), data.classes, data.source), 2, batch_size=4, progress=False)
+    c.train_classifier(net, ImageSet(data.images, data.labels.int(), data.classes, data.source), 2,
+                       batch_size=4, progress=False)
     assert not net.training

@@ -24,7 +24,8 @@ def command(line: str) -> int:
 
 
 def process(line: str, code: str = START, **options) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", code, *shlex.split(line)], capture_output=True, text=True, **options)
+    return subprocess.run([sys.executable, "-c", code, *shlex.split(line)], capture_output=True, text=True,
+                          **options)
 
 
 # ---- before a command runs
@@ -38,7 +39,8 @@ def test_help_needs_no_torch(line, capsys):
     assert "usage: tokenbridge" in text
     if line != "--help":
         assert "(default:" in text and "--device" in text
-        assert ("--seed" in text) == (line.split()[0] not in ("reconstruct", "benchmark", "info"))   # an option that does nothing is none
+        # an option that does nothing is none
+        assert ("--seed" in text) == (line.split()[0] not in ("reconstruct", "benchmark", "info"))
 
 
 def test_help_is_instant():
@@ -60,7 +62,9 @@ def test_every_option_says_what_it_is(capsys):
                 assert words and max(map(len, words)) >= 3, f"{name} {option}: no words about it"
 
 
-@pytest.mark.parametrize("line", ["", "generat", "generate --nums 3", "generate --num three", "generate --cfg-schedule cosine",
+@pytest.mark.parametrize("line",
+                         ["", "generat", "generate --nums 3", "generate --num three",
+                          "generate --cfg-schedule cosine",
                                   "info a b", "train --resume maybe"])
 def test_a_wrong_command_line_is_code_2(line, capsys):
     with pytest.raises(SystemExit) as exit:
@@ -98,7 +102,8 @@ def test_interrupt_is_code_130(tmp_path):
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"   # a parent in the background has it ignored
             "def slow(options):\n    print('ready', flush=True)\n    time.sleep(60)\n"
             "cli.COMMANDS['info'] = slow\nsys.exit(cli.main())")
-    running = subprocess.Popen([sys.executable, "-c", code, "info"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen([sys.executable, "-c", code, "info"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
     assert running.stdout.readline() == "ready\n"
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=30)
@@ -108,7 +113,8 @@ def test_interrupt_is_code_130(tmp_path):
 def test_a_reader_that_goes_away_is_no_error():
     code = ("import sys, time\nfrom tokenbridge import cli\n"
             "cli.COMMANDS['info'] = lambda options: [print('x' * 9999, flush=True) for _ in range(99)]\nsys.exit(cli.main())")
-    running = subprocess.Popen([sys.executable, "-c", code, "info"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen([sys.executable, "-c", code, "info"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
     running.stdout.read(10)
     running.stdout.close()
     assert running.wait(timeout=30) == 0 and running.stderr.read() == ""
@@ -133,7 +139,8 @@ def test_info_about_a_model(tiny_folder, tiny_tokenizer, capsys):
 def test_generate(tiny_folder, tmp_path, capsys):
     assert command(f"generate --model {tiny_folder} --labels 2,0 --num 3 --steps 2 --out {tmp_path}/a --seed 5") == 0
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert names == ["000-class-2.png", "001-class-2.png", "002-class-2.png", "003-class-0.png", "004-class-0.png",
+    assert names == ["000-class-2.png", "001-class-2.png", "002-class-2.png", "003-class-0.png",
+                     "004-class-0.png",
                      "005-class-0.png", "grid.png"]
     assert Image.open(tmp_path / "a" / "000-class-2.png").size == (32, 32)
     assert str(tmp_path / "a") in capsys.readouterr().out
@@ -180,8 +187,11 @@ def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, witho
     assert "nothing was left to do: 2 steps" in capsys.readouterr().out
     assert command("train-vae --out v --num 48 --steps 2 --batch-size 8 --levels 6 --perceptual-weight 0 --device cpu --resume") == 1
     assert "levels: the tokenizer in v has 5, got 6" in capsys.readouterr().err, "a generator was trained on these levels"
-    assert command("generate --model ./g --labels 0 --num 1 --steps 1 --out pictures") == 0   # trained on drawn images: a disc, no airplane
-    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [f"000-{SYNTHETIC_CLASSES[0]}.png", "grid.png"]
+    # trained on drawn images: a disc, no airplane
+    assert command("generate --model ./g --labels 0 --num 1 --steps 1 --out pictures") == 0
+    assert sorted(path.name
+                  for path in (tmp_path / "pictures").iterdir()) == [f"000-{SYNTHETIC_CLASSES[0]}.png",
+                      "grid.png"]
     for cooldown, rate in ((0, 2e-3), (1, 1e-3)):   # of the last of four steps, two of which warm up
         assert command(f"train --tokenizer v --out c{cooldown} --num 48 --steps 4 --batch-size 4 --device cpu --cooldown {cooldown}") == 0
         history = json.loads((tmp_path / f"c{cooldown}" / "record.json").read_text())["results"]["history"]
@@ -210,8 +220,10 @@ def test_two_processes_train_one_model(tmp_path, monkeypatch, without_settings):
     (tmp_path / "start.py").write_text("import os, sys\nfrom tokenbridge.cli import main\ncode = main()\nsys.stdout.flush()\n"
                                        "os._exit(code)   # gloo may abort at an ordinary exit\n")
     words = "train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu".split()
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--", "start.py", *words]
-    done = subprocess.run(launcher, cwd=tmp_path, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--",
+                "start.py", *words]
+    done = subprocess.run(launcher, cwd=tmp_path, capture_output=True, text=True, timeout=300,
+                          env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-1500:]
     assert done.stdout.count("saved in g") == 1, done.stdout
     record = json.loads((tmp_path / "g" / "record.json").read_text())
@@ -228,7 +240,8 @@ def test_evaluate(tmp_path, capsys, monkeypatch, without_settings):
     assert "psnr_quantized" in capsys.readouterr().out
 
 
-def test_a_tokenizer_in_32_bits_is_trained_on_and_kept(tiny_tokenizer, tmp_path, capsys, monkeypatch, without_settings):
+def test_a_tokenizer_in_32_bits_is_trained_on_and_kept(tiny_tokenizer, tmp_path, capsys, monkeypatch,
+    without_settings):
     from tokenbridge.files import load_tensors
     monkeypatch.chdir(tmp_path)
     line = f"train --tokenizer {tiny_tokenizer} --out g --num 32 --steps 1 --batch-size 4 --device cpu"

@@ -25,7 +25,8 @@ def seeded(seed: int = 0) -> torch.Generator:
 def some_tokens(model, num: int):
     "Random indices (num, n, d) and labels (num,) on the CPU."
     n, (d, k) = model.config.backbone.tokens, model.levels.shape
-    return torch.randint(0, k, (num, n, d), generator=seeded(1)), torch.arange(num) % model.config.backbone.classes
+    return torch.randint(0, k, (num, n, d),
+                         generator=seeded(1)), torch.arange(num) % model.config.backbone.classes
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,8 @@ def test_the_vae_gives_the_same_images_and_nearly_the_same_tokens(shipped, pictu
     there = copy.deepcopy(shipped).cuda()
     means, images = shipped.vae.encode(pictures).mean, shipped.reconstruct(pictures)
     with torch.no_grad():
-        assert (there.vae.encode(pictures.cuda()).mean.cpu() - means).abs().max() < 2e-2   # convolutions round to TF32 there
+        # convolutions round to TF32 there
+        assert (there.vae.encode(pictures.cuda()).mean.cpu() - means).abs().max() < 2e-2
     differ = float((there.tokenize(pictures.cuda()).cpu() != shipped.tokenize(pictures)).float().mean())
     print(f"{differ:.2%} of the indices differ")
     assert differ < 0.01
@@ -72,23 +74,28 @@ def test_loss_and_gradient(kind):
     for (name, a), b in zip(here.named_parameters(), there.parameters()):
         assert (a.grad is None) == (b.grad is None), name
         if a.grad is not None:
-            torch.testing.assert_close(b.grad.cpu(), a.grad, rtol=1e-3, atol=1e-5, msg=lambda text: f"{name}: {text}")
+            torch.testing.assert_close(b.grad.cpu(), a.grad, rtol=1e-3, atol=1e-5,
+                                       msg=lambda text: f"{name}: {text}")
 
 
 @pytest.mark.parametrize("kind", ["masked", "causal"])
-@pytest.mark.parametrize("options", [{}, {"order": "confidence"}, {"temperature": 0.0}, {"top_k": 3}, {"top_p": 0.8}], ids=str)
+@pytest.mark.parametrize("options",
+                         [{}, {"order": "confidence"}, {"temperature": 0.0}, {"top_k": 3}, {"top_p": 0.8}],
+                         ids=str)
 def test_generation_gives_the_same_indices(kind, options):
     from tokenbridge.generation import generate_indices
     if kind == "causal" and "order" in options:
         pytest.skip("a causal backbone has one order")
     here, there, labels = tiny_model(kind).double(), tiny_model(kind).double().cuda(), torch.arange(30) % 3
-    draw = lambda model, at: generate_indices(model, labels.to(at), cfg_scale=3.0, generator=seeded(), **options).cpu()
+    draw = lambda model, at: generate_indices(model, labels.to(at), cfg_scale=3.0, generator=seeded(),
+                                              **options).cpu()
     assert torch.equal(draw(there, "cuda"), draw(here, "cpu"))
 
 
 def test_the_head_by_three_ways():
     head = tiny_model().head.cuda()
-    context, indices = torch.randn(40, 24, generator=seeded()).cuda(), torch.randint(0, 7, (40, 5), generator=seeded()).cuda()
+    context, indices = torch.randn(40, 24, generator=seeded()).cuda(), torch.randint(0, 7, (40, 5),
+        generator=seeded()).cuda()
     with torch.no_grad():
         whole = head(context, indices)
         for other in (head.cached_logits(context, indices), head.stepwise_logits(context, indices)):
@@ -99,7 +106,8 @@ def test_images_are_generated_in_bf16_and_from_a_generator_on_the_gpu(shipped):
     there = copy.deepcopy(shipped).cuda()
     for generator in (seeded(), torch.Generator("cuda").manual_seed(0)):
         with torch.autocast("cuda", torch.bfloat16):
-            images = there.generate(torch.arange(10), steps=8, cfg_scale=3.0, generator=generator, chunk_size=4)
+            images = there.generate(torch.arange(10), steps=8, cfg_scale=3.0, generator=generator,
+                                    chunk_size=4)
         assert images.device.type == "cuda" and images.shape == (10, 3, 32, 32) and images.isfinite().all()
 
 
@@ -114,16 +122,19 @@ def test_figures_do_not_depend_on_the_device(shipped, pictures, monkeypatch):
     from tokenbridge.evaluation import judge_features, nearest, nll, ssim
     other = (pictures + 0.1 * torch.randn(pictures.shape, generator=seeded())).clamp(-1, 1)
     assert ssim(pictures.cuda(), other.cuda()) == pytest.approx(ssim(pictures, other), abs=1e-6)
-    candidates = torch.randn(500, 3072, generator=seeded(1)) + 10   # far from zero: what TF32 would round away is the difference
+    # far from zero: what TF32 would round away is the difference
+    candidates = torch.randn(500, 3072, generator=seeded(1)) + 10
     queries = candidates[:20] + 0.3 * torch.randn(20, 3072, generator=seeded())
     monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
     for ours, wanted in zip(nearest(queries.cuda(), candidates.cuda(), 3), nearest(queries, candidates, 3)):
         torch.testing.assert_close(ours.cpu(), wanted, rtol=1e-5, atol=1e-5)
     monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
     judge = load_classifier("judge")
-    torch.testing.assert_close(judge_features(copy.deepcopy(judge).cuda(), pictures), judge_features(judge, pictures), rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(judge_features(copy.deepcopy(judge).cuda(), pictures),
+                               judge_features(judge, pictures), rtol=2e-2, atol=2e-2)
     indices, labels = some_tokens(shipped.ar, 50)
-    assert nll(copy.deepcopy(shipped.ar).cuda(), indices, labels, 0) == pytest.approx(nll(shipped.ar, indices, labels, 0), abs=1e-4)
+    assert nll(copy.deepcopy(shipped.ar).cuda(), indices, labels,
+               0) == pytest.approx(nll(shipped.ar, indices, labels, 0), abs=1e-4)
 
 
 def train_tiny(folder, steps: int, resume: bool = False):
@@ -131,18 +142,22 @@ def train_tiny(folder, steps: int, resume: bool = False):
     from tokenbridge.training import TrainConfig, train
     model = tiny_model()
     indices, labels = some_tokens(model, 64)
-    config = TrainConfig(steps=8, batch_size=16, accumulation=2, optimizer="muon", warmup=2, log_every=1, save_every=2, precision="bf16")
+    config = TrainConfig(steps=8, batch_size=16, accumulation=2, optimizer="muon", warmup=2, log_every=1,
+                         save_every=2, precision="bf16")
     stop = lambda step, scalars: (_ for _ in ()).throw(KeyboardInterrupt) if step == steps else None
     try:
-        return train(model, lambda module, batch, generator: module.loss(*batch, generator), lambda ids, generator: (indices[ids], labels[ids]),
-                     64, config, folder, resume, on_step=stop if steps < 8 else None, progress=False, device="cuda"), model
+        return train(model, lambda module, batch, generator: module.loss(*batch, generator), lambda ids,
+                     generator: (indices[ids], labels[ids]),
+                     64, config, folder, resume, on_step=stop if steps < 8 else None, progress=False,
+                     device="cuda"), model
     except KeyboardInterrupt:
         return None, model
 
 
 def test_training_runs_in_bf16_and_resumes(tmp_path):
     from tokenbridge.training import choose_precision
-    assert choose_precision("cuda") == ("bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32")
+    assert choose_precision("cuda") == ("bf16" if torch.cuda.is_bf16_supported(including_emulation=False)
+                                        else "fp32")
     whole, model = train_tiny(tmp_path / "whole", 8)
     assert next(model.parameters()).is_cuda
     train_tiny(tmp_path / "halves", 5)
@@ -181,10 +196,12 @@ def test_demo_and_commands(tmp_path, monkeypatch):
     monkeypatch.delenv("TOKENBRIDGE_DATA", raising=False)
     metrics = run_demo("demo", fast=True, device="cuda")
     assert {"tokenizer", "generator", "samples"} <= metrics["results"].keys()
-    for words in (["info", "--device", "cuda"], ["generate", "--model", "./demo", "--num", "2", "--out", "made"],
+    for words in (["info", "--device", "cuda"],
+                  ["generate", "--model", "./demo", "--num", "2", "--out", "made"],
                   ["generate", "--num", "2", "--precision", "bf16"], ["reconstruct", "--out", "rows.png"],
                   ["evaluate", "--num", "100", "--samples", "2", "--out", "metrics.json"],
-                  ["train", "--tokenizer", "cifar-tiny", "--finetune", "--num", "200", "--steps", "4", "--out", "runs/more", "--eval-every", "2"],
+                  ["train", "--tokenizer", "cifar-tiny", "--finetune", "--num", "200", "--steps", "4",
+                   "--out", "runs/more", "--eval-every", "2"],
                   ["train-vae", "--num", "200", "--steps", "4", "--out", "runs/vae"]):
         assert not cli.main(words), words
     assert (tmp_path / "made" / "grid.png").is_file() and (tmp_path / "runs/more/model.safetensors").is_file()

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from tokenbridge import data as d
@@ -43,7 +44,8 @@ def test_synthetic_images_are_varied_and_repeatable():
     assert len({image.numpy().tobytes() for image in a.images}) == 50
     assert a.images.float().std((2, 3)).mean() > 10
     assert d.synthetic_images(3, size=16).images.shape == (3, 3, 16, 16)
-    assert torch.equal(d.synthetic_images(1003, seed=3).images[:50], a.images)   # a short set begins a longer one
+    # a short set begins a longer one
+    assert torch.equal(d.synthetic_images(1003, seed=3).images[:50], a.images)
 
 
 def test_a_flip_mirrors_about_half():
@@ -56,7 +58,8 @@ def test_a_flip_mirrors_about_half():
 def test_a_shift_moves_pixels():
     image = torch.zeros(1, 1, 8, 8)
     image[0, 0, 4, 4] = 1
-    moved = {tuple(d.random_shift(image, 2, torch.Generator().manual_seed(s))[0, 0].nonzero()[0].tolist()) for s in range(60)}
+    moved = {tuple(d.random_shift(image, 2, torch.Generator().manual_seed(s))[0, 0].nonzero()[0].tolist())
+             for s in range(60)}
     assert len(moved) > 10 and all(2 <= y <= 6 and 2 <= x <= 6 for y, x in moved)
 
 
@@ -136,7 +139,8 @@ def test_unpacking_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises((ValueError, OSError)):
         d.unpack(tmp_path / "few.tar.gz", tmp_path)
     assert not (tmp_path / "cifar-10-batches-bin").exists()
-    archive(tmp_path / "whole.tar.gz", [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin", "../../outside.bin"])
+    archive(tmp_path / "whole.tar.gz",
+            [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin", "../../outside.bin"])
     with pytest.raises((ValueError, OSError)):   # six short files: looked at before the folder appears
         d.unpack(tmp_path / "whole.tar.gz", tmp_path)
     assert not (tmp_path / "cifar-10-batches-bin").exists() and not list(tmp_path.parent.glob("**/outside.bin"))
@@ -161,7 +165,8 @@ def test_pictures_of_other_kinds(tmp_path):
     upright.save(tmp_path / "turned.png", exif=note)
     turned = d.read_image(tmp_path / "turned.png", 32)
     assert turned[0, :, 20:].min() > 250 and turned[0, :, :12].max() < 5
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(ValueError, match="deep.png: expected an image file"):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ValueError,
+        match="deep.png: expected an image file"):
         patch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
         d.read_image(tmp_path / "deep.png", 32)
 
@@ -177,7 +182,8 @@ def test_no_network_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_image_folder_passes_over_hidden_files(tmp_path):
-    write = lambda path: (path.parent.mkdir(parents=True, exist_ok=True), Image.new("RGB", (16, 16)).save(path))
+    write = lambda path: (path.parent.mkdir(parents=True, exist_ok=True),
+                          Image.new("RGB", (16, 16)).save(path))
     write(tmp_path / "cat" / "1.jpg")
     write(tmp_path / "cat" / ".ipynb_checkpoints" / "1-checkpoint.jpg")
     (tmp_path / "cat" / "._1.jpg").write_bytes(b"what a Mac leaves behind")

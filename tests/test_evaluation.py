@@ -14,7 +14,8 @@ from tokenbridge.vae import VAE, VAEConfig, fit_latent_scale_, start_at_pca_
 
 
 def random_images(num=6, h=16, w=16, seed=0):
-    return torch.randint(0, 256, (num, 3, h, w), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    return torch.randint(0, 256, (num, 3, h, w), dtype=torch.uint8,
+                         generator=torch.Generator().manual_seed(seed))
 
 
 class Judge(nn.Module):
@@ -68,7 +69,8 @@ def plain_ssim(a: np.ndarray, b: np.ndarray) -> float:
                 mp, mq = (weights * p).sum(), (weights * q).sum()
                 vp, vq = (weights * (p - mp) ** 2).sum(), (weights * (q - mq) ** 2).sum()
                 cov = (weights * (p - mp) * (q - mq)).sum()
-                values.append((2 * mp * mq + c1) * (2 * cov + c2) / ((mp ** 2 + mq ** 2 + c1) * (vp + vq + c2)))
+                values.append((2 * mp * mq + c1) * (2 * cov
+                                                    + c2) / ((mp ** 2 + mq ** 2 + c1) * (vp + vq + c2)))
     return float(np.mean(values))
 
 
@@ -76,7 +78,8 @@ def plain_ssim(a: np.ndarray, b: np.ndarray) -> float:
 def test_ssim_against_a_plain_implementation(h, w):
     a = random_images(3, h, w, seed=1)
     a[1] = torch.arange(w, dtype=torch.uint8) * 5                # a ramp
-    b = (a.int() + torch.randint(-30, 31, a.shape, generator=torch.Generator().manual_seed(3))).clamp(0, 255).to(torch.uint8)
+    b = (a.int() + torch.randint(-30, 31, a.shape, generator=torch.Generator().manual_seed(3))).clamp(0,
+        255).to(torch.uint8)
     b[2] = 255 - a[2]                                            # anti-correlated
     want = [plain_ssim(x, y) for x, y in zip(a.numpy(), b.numpy())]
     assert np.allclose(evaluation.image_ssim(a, b), want, atol=2e-5)
@@ -94,7 +97,8 @@ def test_ssim_is_symmetric_and_at_most_one(seed, strength):
 
 def test_ssim_of_flat_images():
     "Without any contrast, only brightness is left."
-    a, b = torch.full((1, 3, 12, 12), 100, dtype=torch.uint8), torch.full((1, 3, 12, 12), 150, dtype=torch.uint8)
+    a, b = torch.full((1, 3, 12, 12), 100, dtype=torch.uint8), torch.full((1, 3, 12, 12), 150,
+        dtype=torch.uint8)
     c1 = (0.01 * 255) ** 2
     assert evaluation.ssim(a, b) == pytest.approx((2 * 100 * 150 + c1) / (100 ** 2 + 150 ** 2 + c1), abs=1e-4)
 
@@ -137,8 +141,12 @@ def test_histograms_against_a_loop(n, d, k):
     test = (torch.rand(5, n, d, generator=generator) ** 2 * k).long()
     mask = evaluation.hidden_mask(5, n, 0, 0.5)
     for m in (None, mask):
-        assert evaluation.position_histogram_nll(train, test, k, m) == pytest.approx(plain_histogram_nll(train, test, k, True, m))
-        assert evaluation.dimension_histogram_nll(train, test, k, m) == pytest.approx(plain_histogram_nll(train, test, k, False, m))
+        assert evaluation.position_histogram_nll(train, test, k,
+                                                 m) == pytest.approx(plain_histogram_nll(train, test, k, True,
+                                                                                         m))
+        assert evaluation.dimension_histogram_nll(train, test, k,
+                                                  m) == pytest.approx(plain_histogram_nll(train, test, k,
+                                                                                          False, m))
     assert evaluation.uniform_nll(k) == math.log(k)
 
 
@@ -169,7 +177,8 @@ def test_hidden_mask_differs_between_images_and_seeds():
 
 
 def tokens(num, seed=0):
-    return torch.randint(0, 7, (num, 6, 5), generator=torch.Generator().manual_seed(seed)), torch.arange(num) % 3
+    return torch.randint(0, 7, (num, 6, 5),
+                         generator=torch.Generator().manual_seed(seed)), torch.arange(num) % 3
 
 
 def test_nll_is_the_mean_cost_of_hidden_tokens(tiny_model):
@@ -181,7 +190,8 @@ def test_nll_is_the_mean_cost_of_hidden_tokens(tiny_model):
     for batch in (1, 4, 100):
         assert evaluation.nll(tiny_model, indices, labels, 3, 0.5, batch) == pytest.approx(want, abs=1e-5)
     assert tiny_model.training, "the mode is restored"
-    assert evaluation.nll(tiny_model, indices, labels, 4, 0.5) != evaluation.nll(tiny_model, indices, labels, 3, 0.5)
+    assert evaluation.nll(tiny_model, indices, labels, 4, 0.5) != evaluation.nll(tiny_model, indices, labels,
+        3, 0.5)
 
 
 def test_a_model_that_knows_nothing_costs_what_guessing_costs(tiny_model):
@@ -213,7 +223,8 @@ def test_class_agreement_and_restored_mode():
         images[i, channel] = 200
     assert evaluation.judge_classes(judge, images, batch=2).tolist() == [0, 1, 2, 0, 1] and judge.training
     assert evaluation.class_agreement(judge, images, torch.tensor([0, 1, 2, 1, 1])) == pytest.approx(0.8)
-    assert evaluation.class_agreement(judge, images.float() / 127.5 - 1, torch.tensor([0, 1, 2, 1, 1]), batch=1) == pytest.approx(0.8)
+    assert evaluation.class_agreement(judge, images.float() / 127.5 - 1, torch.tensor([0, 1, 2, 1, 1]),
+                                      batch=1) == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("pixels, most", [(32, 500), (64, 125), (256, 7)])
@@ -229,7 +240,8 @@ def test_likelihood_is_measured_without_dropout_and_the_mode_comes_back():
     from tests.tools.tiny import tiny_model as make
     model = make(dropout=0.5).train()
     indices, labels = torch.zeros(4, 6, 5, dtype=torch.int64), torch.zeros(4, dtype=torch.int64)
-    assert evaluation.nll(model, indices, labels, 0) == evaluation.nll(model, indices, labels, 0) and model.training
+    assert evaluation.nll(model, indices, labels, 0) == evaluation.nll(model, indices, labels,
+        0) and model.training
 
 
 def test_kurtosis_does_not_depend_on_the_mean():
@@ -249,10 +261,12 @@ def test_an_exact_copy_has_a_hundred_decibels_in_reports(tokenizer, monkeypatch,
 
 def test_many_tokens_go_a_few_at_a_time(tiny_model, monkeypatch):
     sizes, cost = [], tiny_model.token_nll
-    monkeypatch.setattr(tiny_model, "token_nll", lambda indices, *rest: (sizes.append(len(indices)), cost(indices, *rest))[1])
+    monkeypatch.setattr(tiny_model, "token_nll", lambda indices,
+                        *rest: (sizes.append(len(indices)), cost(indices, *rest))[1])
     n, d = tiny_model.config.backbone.tokens, tiny_model.config.head.dims
     most = 250 * 16 * 16 // (n * d)
-    evaluation.nll(tiny_model, torch.zeros(most + 1, n, d, dtype=torch.int64), torch.zeros(most + 1, dtype=torch.int64), 0)
+    evaluation.nll(tiny_model, torch.zeros(most + 1, n, d, dtype=torch.int64),
+                   torch.zeros(most + 1, dtype=torch.int64), 0)
     assert sizes == [most, 1]
 
 
@@ -266,9 +280,11 @@ def test_within_class_variance_is_the_trace_of_the_covariance():
 def test_collapse_is_seen(tmp_path):
     images, judge = random_images(30), Judge()
     labels = evaluation.judge_classes(judge, images)
-    one_each = torch.stack([images[(labels == c).nonzero()[0, 0]] for c in labels.unique()]).repeat(5, 1, 1, 1)
+    one_each = torch.stack([images[(labels == c).nonzero()[0, 0]] for c in labels.unique()]).repeat(5, 1, 1,
+        1)
     report = evaluation.evaluate_samples(one_each, labels.unique().repeat(5), judge, images, labels)
-    assert report["agreement"] == 1 and report["variance"] == pytest.approx(0, abs=1e-12) and report["variance_ratio"] == pytest.approx(0, abs=1e-9)
+    assert report["agreement"] == 1 and report["variance"] == pytest.approx(0,
+        abs=1e-12) and report["variance_ratio"] == pytest.approx(0, abs=1e-9)
     same = evaluation.evaluate_samples(images, labels, judge, images, labels)
     assert same["agreement_ratio"] == same["variance_ratio"] == 1
     assert files.read_json(files.write_json(tmp_path / "x.json", report)) == report
@@ -284,7 +300,8 @@ def test_a_reference_without_any_agreement_gives_ratio_zero():
 @given(st.integers(1, 7), st.integers(1, 12), st.integers(1, 4), st.integers(1, 13), st.integers(0, 99))
 def test_nearest_against_all_distances(b, num_candidates, num, chunk, seed):
     generator = torch.Generator().manual_seed(seed)
-    queries, candidates = torch.randn(b, 5, generator=generator), torch.randn(num_candidates, 5, generator=generator)
+    queries, candidates = torch.randn(b, 5, generator=generator), torch.randn(num_candidates, 5,
+        generator=generator)
     num = min(num, num_candidates)
     distances, ids = evaluation.nearest(queries, candidates, num, chunk)
     every = (queries[:, None] - candidates[None]).norm(dim=-1)
@@ -295,12 +312,14 @@ def test_nearest_against_all_distances(b, num_candidates, num, chunk, seed):
 def test_nearest_takes_the_better_view():
     queries = torch.tensor([[[0.0], [10.0]], [[4.0], [5.0]]])
     distances, ids = evaluation.nearest(queries, torch.tensor([[9.0], [4.5], [-3.0]]), 2)
-    assert ids.tolist() == [[0, 2], [1, 0]] and torch.allclose(distances, torch.tensor([[1.0, 3.0], [0.5, 4.0]]))
+    assert ids.tolist() == [[0, 2], [1, 0]] and torch.allclose(distances,
+        torch.tensor([[1.0, 3.0], [0.5, 4.0]]))
 
 
 def test_nearest_never_holds_all_distances(monkeypatch):
     sizes, real = [], torch.cdist
-    monkeypatch.setattr(torch, "cdist", lambda a, b, **how: sizes.append(len(a) * len(b)) or real(a, b, **how))
+    monkeypatch.setattr(torch, "cdist", lambda a, b,
+                        **how: sizes.append(len(a) * len(b)) or real(a, b, **how))
     evaluation.nearest(torch.randn(10, 3), torch.randn(1000, 3), 2, chunk=64)
     assert max(sizes) == 640 and len(sizes) == 16
 
@@ -309,7 +328,8 @@ def test_a_mirrored_copy_is_found_at_distance_zero():
     train = random_images(40, seed=1)
     samples = torch.cat([train[[7, 30]].flip(-1), train[[3]], random_images(1, seed=9)])
     distances, ids = evaluation.nearest_images(samples, train, num=2, chunk=11)
-    assert ids[:3, 0].tolist() == [7, 30, 3] and (distances[:3, 0] == 0).all() and (distances[:, 1] > 10).all()
+    assert ids[:3, 0].tolist() == [7, 30,
+                                   3] and (distances[:3, 0] == 0).all() and (distances[:, 1] > 10).all()
     want = (samples[3:].float() - train.float()).square().mean((1, 2, 3)).sqrt()
     mirrored = (samples[3:].flip(-1).float() - train.float()).square().mean((1, 2, 3)).sqrt()
     assert distances[3, 0] == pytest.approx(float(torch.minimum(want, mirrored).min()), rel=1e-5)
@@ -325,7 +345,8 @@ def test_nearest_by_the_judge():
 @pytest.fixture(scope="module")
 def tokenizer():
     images = random_images(24, 32, 32, seed=4)
-    images = (images.float().unfold(2, 5, 1).mean(-1)[:, :, :, :28].repeat(1, 1, 2, 2)[:, :, :32, :32]).to(torch.uint8)
+    images = (images.float().unfold(2, 5, 1).mean(-1)[:, :, :, :28].repeat(1, 1, 2, 2)[:, :, :32,
+        :32]).to(torch.uint8)
     floats = images.float() / 127.5 - 1
     vae = fit_latent_scale_(start_at_pca_(VAE(VAEConfig(latent_dims=5, width=8)), floats), floats).train()
     return vae, Quantizer.fit(vae.encode(floats).mean.detach().movedim(1, -1), 6), images
@@ -340,15 +361,18 @@ def test_tokenizer_report_against_its_parts(tokenizer, tmp_path):
         latents = vae.eval().encode(images.float() / 127.5 - 1).mean
         vae.train()
         indices = quantizer.quantize(latents.movedim(1, -1))
-        pictures = {"continuous": vae.decode(latents), "quantized": vae.decode(quantizer.dequantize(indices).movedim(-1, 1))}
+        pictures = {"continuous": vae.decode(latents),
+                    "quantized": vae.decode(quantizer.dequantize(indices).movedim(-1, 1))}
     for name, picture in pictures.items():
         assert report[f"psnr_{name}"] == pytest.approx(evaluation.psnr(picture, images), abs=1e-3)
         assert report[f"ssim_{name}"] == pytest.approx(evaluation.ssim(picture, images), abs=1e-4)
-        assert report[f"agreement_{name}"] == pytest.approx(evaluation.class_agreement(judge, picture, labels), abs=0.05)
+        assert report[f"agreement_{name}"] == pytest.approx(evaluation.class_agreement(judge, picture,
+            labels), abs=0.05)
     assert report["agreement_real"] == pytest.approx(evaluation.class_agreement(judge, images, labels))
     x = latents.movedim(1, -1).reshape(-1, 5).double().numpy()
     z = (x - x.mean(0)) / x.std(0)
-    assert np.allclose(report["latent_mean"], x.mean(0), atol=1e-5) and np.allclose(report["latent_deviation"], x.std(0), atol=1e-5)
+    assert np.allclose(report["latent_mean"], x.mean(0),
+                       atol=1e-5) and np.allclose(report["latent_deviation"], x.std(0), atol=1e-5)
     assert np.allclose(report["latent_kurtosis"], (z ** 4).mean(0), rtol=1e-4)
     assert np.allclose(report["level_usage"], evaluation.level_usage(indices, 6), atol=1e-2)
     assert files.read_json(files.write_json(tmp_path / "x.json", report)) == report
@@ -365,12 +389,14 @@ def test_tokenizer_report_without_judge(tokenizer):
 def test_more_levels_lose_less(tokenizer):
     vae, _, images = tokenizer
     latents = vae.encode(images.float() / 127.5 - 1).mean.detach().movedim(1, -1)
-    lost = [evaluation.evaluate_tokenizer(vae, Quantizer.fit(latents, k), images)["psnr_quantized"] for k in (2, 8, 32)]
+    lost = [evaluation.evaluate_tokenizer(vae, Quantizer.fit(latents, k), images)["psnr_quantized"]
+            for k in (2, 8, 32)]
     assert lost == sorted(lost)
 
 
 def test_ssim_is_the_same_under_autocast():
-    one, other = (torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(i)) for i in (0, 1))
+    one, other = (torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8,
+                                generator=torch.Generator().manual_seed(i)) for i in (0, 1))
     with torch.autocast("cpu", torch.bfloat16):
         inside = evaluation.image_ssim(one, one // 2 + other // 2)
     assert torch.equal(inside, evaluation.image_ssim(one, one // 2 + other // 2))

@@ -148,8 +148,11 @@ def test_unwritable_place(tmp_path, write):
 
 
 # ---------------------------------------------------------------- JSON
-leaves = st.none() | st.booleans() | st.integers(-10**9, 10**9) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20)
-trees = st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=12)
+leaves = st.none() | st.booleans() | st.integers(-10**9, 10**9) | st.floats(allow_nan=False,
+    allow_infinity=False) | st.text(max_size=20)
+trees = st.recursive(leaves,
+                     lambda inner: st.lists(inner, max_size=4)
+                     | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=12)
 
 
 @given(tree=trees)
@@ -167,7 +170,8 @@ def test_json_keeps_texts_that_look_like_lists(tmp_path):
 
 
 def test_json_takes_tensors_arrays_and_paths(tmp_path):
-    tree = {"t": torch.tensor([1.5, 2]), "s": torch.tensor(3), "a": np.arange(3), "f": np.float32(0.5), "p": Path("a/b")}
+    tree = {"t": torch.tensor([1.5, 2]), "s": torch.tensor(3), "a": np.arange(3), "f": np.float32(0.5),
+            "p": Path("a/b")}
     assert files.read_json(files.write_json(tmp_path / "x.json", tree)) == {
         "t": [1.5, 2.0], "s": 3, "a": [0, 1, 2], "f": 0.5, "p": "a/b"}
 
@@ -175,8 +179,10 @@ def test_json_takes_tensors_arrays_and_paths(tmp_path):
 # ---------------------------------------------------------------- tensors
 def test_tensors_round_trip(tmp_path):
     base = torch.arange(24.0).reshape(4, 6)
-    tensors = {"view": base.t(), "shared": base, "again": base, "scalar": torch.tensor(2.5), "empty": torch.zeros(0, 3),
-               "half": base.to(torch.bfloat16), "ids": torch.arange(3), "mask": base > 3, "grad": nn.Parameter(base)}
+    tensors = {"view": base.t(), "shared": base, "again": base, "scalar": torch.tensor(2.5),
+               "empty": torch.zeros(0, 3),
+               "half": base.to(torch.bfloat16), "ids": torch.arange(3), "mask": base > 3,
+               "grad": nn.Parameter(base)}
     got, notes = files.load_tensors(files.save_tensors(tmp_path / "x.safetensors", tensors, {"by": "test"}))
     assert notes == {"by": "test"} and set(got) == set(tensors)
     for name, tensor in tensors.items():
@@ -227,7 +233,8 @@ class Small(nn.Module):
 
 
 def state(**changes):
-    tensors = {"layer.weight": torch.ones(2, 3), "layer.bias": torch.zeros(2), "order": torch.tensor([2, 0, 1])}
+    tensors = {"layer.weight": torch.ones(2, 3), "layer.bias": torch.zeros(2),
+               "order": torch.tensor([2, 0, 1])}
     tensors.update({name.replace("__", "."): value for name, value in changes.items()})
     return {name: value for name, value in tensors.items() if value is not None}
 
@@ -293,7 +300,8 @@ def test_load_foreign(tmp_path, monkeypatch):
 
 
 # ---------------------------------------------------------------- fingerprints
-@given(st.dictionaries(st.text(max_size=5), st.lists(st.floats(width=32, allow_nan=False), max_size=4), min_size=1, max_size=4), st.randoms())
+@given(st.dictionaries(st.text(max_size=5), st.lists(st.floats(width=32, allow_nan=False), max_size=4),
+                       min_size=1, max_size=4), st.randoms())
 @settings(max_examples=40, deadline=None)
 def test_fingerprint_forgets_the_order_of_names(values, random):
     names = list(values)
@@ -304,9 +312,12 @@ def test_fingerprint_forgets_the_order_of_names(values, random):
 
 def test_fingerprint_sees_every_difference():
     base = torch.arange(6.0)
-    variants = [{"a": base}, {"b": base}, {"a": base.reshape(2, 3)}, {"a": base.reshape(3, 2)}, {"a": base.double()},
-                {"a": base.int()}, {"a": base.bfloat16()}, {"a": base + torch.tensor([0, 0, 0, 0, 0, 1e-6])}, {},
-                {"a": base, "b": base}, {"a": base[:3], "b": base[3:]}, {"a": torch.tensor(0.0)}, {"a": torch.zeros(1)}]
+    variants = [{"a": base}, {"b": base}, {"a": base.reshape(2, 3)}, {"a": base.reshape(3, 2)},
+                {"a": base.double()},
+                {"a": base.int()}, {"a": base.bfloat16()}, {"a": base + torch.tensor([0, 0, 0, 0, 0, 1e-6])},
+                {},
+                {"a": base, "b": base}, {"a": base[:3], "b": base[3:]}, {"a": torch.tensor(0.0)},
+                {"a": torch.zeros(1)}]
     prints = [files.fingerprint(tensors) for tensors in variants]
     assert len(set(prints)) == len(prints) and all(len(word) == 16 and int(word, 16) >= 0 for word in prints)
 
@@ -352,7 +363,8 @@ def test_folders_when_installed(tmp_path, monkeypatch):
 
 def test_commit_and_changes(tmp_path, monkeypatch):
     def git(*words):
-        subprocess.run(["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True, capture_output=True)
+        subprocess.run(["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", *words],
+                       check=True, capture_output=True)
 
     for folder in ("tokenbridge", "nbs", "data"):
         (tmp_path / folder).mkdir()
@@ -383,10 +395,12 @@ def test_run_record():
 @pytest.mark.parametrize("length", [640, 896, 1152, 1408, 19280])
 def test_a_header_as_long_as_a_pickle_begins_is_none(tmp_path, length):
     for room in range(length):   # the metadata make the header as long as wanted (lengths are multiples of 8)
-        path = files.save_tensors(tmp_path / "x.safetensors", {"a": torch.ones(2)}, {"note": "x" * (length - 120 + room)})
+        path = files.save_tensors(tmp_path / "x.safetensors", {"a": torch.ones(2)},
+                                  {"note": "x" * (length - 120 + room)})
         if (found := int.from_bytes(path.read_bytes()[:8], "little")) >= length:
             break
-    assert found == length and path.read_bytes()[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK")
+    assert found == length and path.read_bytes()[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05",
+        b"PK")
     assert torch.equal(files.load_tensors(path)[0]["a"], torch.ones(2))
 
 
@@ -401,6 +415,7 @@ def test_every_binary_pickle_is_called_one(tmp_path, protocol):
 def test_a_module_with_infinities_may_keep_them_and_takes_no_nan():
     module = torch.nn.Module()
     module.register_buffer("mask", torch.tensor([0.0, -math.inf]))
-    assert files.load_into(module, {"mask": torch.tensor([-math.inf, 0.0])}, "here").mask.tolist() == [-math.inf, 0.0]
+    assert files.load_into(module, {"mask": torch.tensor([-math.inf, 0.0])},
+                           "here").mask.tolist() == [-math.inf, 0.0]
     with pytest.raises(ValueError, match="here: mask: holds NaN or infinite"):
         files.load_into(module, {"mask": torch.tensor([math.nan, 0.0])}, "here")

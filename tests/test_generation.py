@@ -8,8 +8,20 @@ from hypothesis import strategies as st
 
 from tests.tools.tiny import tiny_config
 from tokenbridge.backbone import BackboneConfig
-from tokenbridge.generation import (ORDERS, Plan, Sampling, cosine_schedule, draw_plan, generate_indices, guidance_weights,
-                                    guide, hidden_first, reveal_steps, step_counts, surest)
+from tokenbridge.generation import (
+    ORDERS,
+    Plan,
+    Sampling,
+    cosine_schedule,
+    draw_plan,
+    generate_indices,
+    guidance_weights,
+    guide,
+    hidden_first,
+    reveal_steps,
+    step_counts,
+    surest,
+)
 from tokenbridge.head import HeadConfig
 from tokenbridge.model import ARConfig, ARModel
 from tokenbridge.quantizer import dequantize
@@ -24,7 +36,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def shaken(config: ARConfig, seed: int = 0) -> ARModel:
     "A model whose weights are far from their zero start, so that every input has an effect."
-    d, k = config.head.dims, config.head.levels
+    d, k = config.head.dims, config.head.num_levels
     model, generator = ARModel(config, torch.linspace(-2, 2, k).repeat(d, 1)).eval(), seeded(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -51,8 +63,10 @@ def official_counts(num: int, steps: int) -> list[int]:
     "The official rule, written with tensors: how many positions leave the mask at each step."
     hidden, counts = torch.tensor(float(num)), []
     for step in range(steps):
-        length = torch.floor(torch.tensor(num * math.cos(math.pi / 2.0 * (step + 1) / steps), dtype=torch.float64))
-        length = torch.maximum(torch.tensor(1.0), torch.minimum(hidden - 1, length)) if step < steps - 1 else torch.tensor(0.0)
+        length = torch.floor(torch.tensor(num * math.cos(math.pi / 2.0 * (step + 1) / steps),
+                                          dtype=torch.float64))
+        length = torch.maximum(torch.tensor(1.0),
+                               torch.minimum(hidden - 1, length)) if step < steps - 1 else torch.tensor(0.0)
         counts.append(int(hidden - length))
         hidden = length
     return counts
@@ -84,7 +98,8 @@ def test_step_counts_follow_each_images_own_number():
 def test_guidance_weights():
     left = torch.tensor([12, 4, 1, 0])
     linear = guidance_weights(3.0, "linear", left, 16)
-    assert torch.allclose(linear, torch.tensor([1.5, 2.5, 2.875, 2.875]))      # the last step counts one hidden token
+    # the last step counts one hidden token
+    assert torch.allclose(linear, torch.tensor([1.5, 2.5, 2.875, 2.875]))
     assert torch.equal(guidance_weights(3.0, "constant", left, 16), torch.full((4,), 3.0))
     assert torch.equal(guidance_weights(1.0, "linear", left, 16), torch.ones(4))
 
@@ -92,8 +107,10 @@ def test_guidance_weights():
 def test_guide():
     context = torch.randn(4, 3, 8, generator=seeded())
     labelled, unlabelled = context[:2], context[2:]
-    assert torch.allclose(guide(context, torch.tensor([1.0, 0.0])), torch.stack([labelled[0], unlabelled[1]]), atol=1e-6)
-    assert torch.allclose(guide(context, torch.tensor([2.0, 3.0]))[1], 3 * labelled[1] - 2 * unlabelled[1], atol=1e-5)
+    assert torch.allclose(guide(context, torch.tensor([1.0, 0.0])), torch.stack([labelled[0], unlabelled[1]]),
+                          atol=1e-6)
+    assert torch.allclose(guide(context, torch.tensor([2.0, 3.0]))[1], 3 * labelled[1] - 2 * unlabelled[1],
+                          atol=1e-5)
 
 
 @given(st.integers(1, 12), st.integers(0, 1000))
@@ -109,29 +126,34 @@ def test_hidden_first_keeps_the_order_among_the_hidden(n, seed):
 def test_surest_marks_the_most_probable_and_never_padding():
     log_prob = torch.tensor([[-3.0, -1.0, -2.0], [0.0, -5.0, -9.0]])
     valid = torch.tensor([[True, True, True], [False, True, True]])
-    assert surest(log_prob, valid, torch.tensor([2, 1])).tolist() == [[False, True, True], [False, True, False]]
+    assert surest(log_prob, valid, torch.tensor([2, 1])).tolist() == [[False, True, True],
+        [False, True, False]]
     assert not surest(log_prob, valid, torch.tensor([0, 0])).any()
 
 
 # ---------------------------------------------------------------------- the loop against a naive one
-def naive(model: ARModel, labels: torch.Tensor, plan: Plan, cfg_scale: float, schedule: str, **sampling) -> torch.Tensor:
+def naive(model: ARModel, labels: torch.Tensor, plan: Plan, cfg_scale: float, schedule: str,
+          **sampling) -> torch.Tensor:
     "One image after the other, one token a step, two passes, everything computed anew."
     images = []
     for i in range(len(labels)):
         indices, hidden = torch.zeros(1, N, D, dtype=torch.int64), torch.ones(1, N, dtype=torch.bool)
         for step, p in enumerate(plan.order[i].tolist()):
             latents = dequantize(indices, model.levels)
-            with_label, without = (model.backbone(latents, label, hidden)[:, p] for label in (labels[i:i + 1], torch.tensor([CLASSES])))
+            with_label, without = (model.backbone(latents, label, hidden)[:, p]
+                                   for label in (labels[i:i + 1], torch.tensor([CLASSES])))
             known = (N - max(1, N - step - 1)) / N
             w = 1 + (cfg_scale - 1) * (known if schedule == "linear" else 1)
-            tokens = model.head.sample(without + w * (with_label - without), plan.noise[i, p][None], **sampling)[0]
+            tokens = model.head.sample(without + w * (with_label - without), plan.noise[i, p][None],
+                                       **sampling)[0]
             indices[:, p], hidden[:, p] = tokens, False
         images.append(indices)
     return torch.cat(images)
 
 
 @pytest.mark.parametrize("kind", ["masked", "causal"])
-@pytest.mark.parametrize("cfg_scale, schedule", [(1.0, "linear"), (3.0, "linear"), (2.5, "constant"), (0.0, "constant")])
+@pytest.mark.parametrize("cfg_scale, schedule",
+                         [(1.0, "linear"), (3.0, "linear"), (2.5, "constant"), (0.0, "constant")])
 def test_equals_the_naive_loop(kind, cfg_scale, schedule, request):
     model = request.getfixturevalue("model" if kind == "masked" else "causal")
     plan = draw_plan(model, torch.ones(len(LABELS), N, dtype=torch.bool), generator=seeded(1))
@@ -162,7 +184,8 @@ def test_ways_to_say_argmax(model):
 
 def test_options_that_change_nothing(model):
     plain = generate(model)
-    for option in (dict(top_k=K), dict(top_p=1.0), dict(steps=N), dict(temperature=1.0), dict(cfg_schedule="constant")):
+    for option in (dict(top_k=K), dict(top_p=1.0), dict(steps=N), dict(temperature=1.0),
+                   dict(cfg_schedule="constant")):
         assert torch.equal(generate(model, **option), plain), option
 
 
@@ -184,7 +207,8 @@ def test_top_k_keeps_each_index_among_the_most_probable(model):
     hidden = torch.ones(len(LABELS), N, dtype=torch.bool)
     with torch.no_grad():
         for p in range(N):
-            logits = model.head(model.backbone(dequantize(indices, model.levels), LABELS, hidden)[:, p], indices[:, p])
+            logits = model.head(model.backbone(dequantize(indices, model.levels), LABELS, hidden)[:, p],
+                                indices[:, p])
             assert (logits.topk(2).indices == indices[:, p, :, None]).any(-1).all()
             hidden[:, p] = False
 
@@ -192,7 +216,8 @@ def test_top_k_keeps_each_index_among_the_most_probable(model):
 # ---------------------------------------------------------------------- guidance
 def test_no_doubled_work_without_guidance(model, monkeypatch):
     sizes, predict = [], model.backbone.predict
-    monkeypatch.setattr(model.backbone, "predict", lambda state, latents, *rest: sizes.append(len(latents)) or predict(state, latents, *rest))
+    monkeypatch.setattr(model.backbone, "predict", lambda state, latents,
+                        *rest: sizes.append(len(latents)) or predict(state, latents, *rest))
     generate(model, steps=3)
     assert sizes == [5, 5, 5]
     generate(model, steps=3, cfg_scale=2.0)
@@ -201,16 +226,19 @@ def test_no_doubled_work_without_guidance(model, monkeypatch):
 
 def test_guidance_scale_zero_ignores_the_label(model):
     nobody = torch.full_like(LABELS, CLASSES)
-    assert torch.equal(generate(model, cfg_scale=0.0, cfg_schedule="constant"), generate(model, labels=nobody))
+    assert torch.equal(generate(model, cfg_scale=0.0, cfg_schedule="constant"),
+                       generate(model, labels=nobody))
     assert torch.equal(generate(model, labels=nobody, cfg_scale=5.0), generate(model, labels=nobody))
     assert not torch.equal(generate(model), generate(model, labels=nobody))
 
 
 def test_linear_and_constant_schedule_differ_where_they_should(model):
-    linear, constant = (generate(model, cfg_scale=6.0, cfg_schedule=s, steps=2) for s in ("linear", "constant"))
+    linear, constant = (generate(model, cfg_scale=6.0, cfg_schedule=s, steps=2)
+                        for s in ("linear", "constant"))
     assert not torch.equal(linear, constant)
     weight = 1 + 5.0 * (N - 1) / N      # a single step counts one hidden token
-    assert torch.equal(generate(model, cfg_scale=6.0, steps=1), generate(model, cfg_scale=weight, cfg_schedule="constant", steps=1))
+    assert torch.equal(generate(model, cfg_scale=6.0, steps=1),
+                       generate(model, cfg_scale=weight, cfg_schedule="constant", steps=1))
 
 
 # ---------------------------------------------------------------------- seeds, chunks
@@ -232,7 +260,8 @@ def test_no_generator_means_a_new_seed_and_leaves_torchs_own_alone(model):
 
 # ---------------------------------------------------------------------- orders and steps
 def test_one_step_is_the_same_in_every_order(model):
-    results = [generate(model, order=order, steps=1) for order in (*ORDERS, torch.arange(N).flip(0).repeat(5, 1))]
+    results = [generate(model, order=order, steps=1)
+               for order in (*ORDERS, torch.arange(N).flip(0).repeat(5, 1))]
     assert all(torch.equal(result, results[0]) for result in results)
 
 
@@ -244,7 +273,8 @@ def test_a_given_order_is_followed(model):
     shown = 0
     for (_, before), (_, after), count in zip(states, states[1:], cosine_schedule(N, 4)):
         for i in range(5):
-            assert set((before[i] & ~after[i]).nonzero()[:, 0].tolist()) == set(order[i, shown:shown + count].tolist())
+            assert set((before[i] & ~after[i]).nonzero()[:, 0].tolist()) == set(order[i,
+                shown:shown + count].tolist())
         shown += count
     assert torch.equal(states[-1][0], generate(model, steps=4, order=order))
     assert not torch.equal(generate(model, order=order), generate(model, order=order.flip(1)))
@@ -255,7 +285,8 @@ def test_named_orders(model):
     assert torch.equal(draw_plan(model, hidden, order="raster").order, torch.arange(N).repeat(40, 1))
     for order in (None, "random"):
         drawn = draw_plan(model, hidden, order=order, generator=seeded()).order
-        assert torch.equal(drawn.sort(1).values, torch.arange(N).repeat(40, 1)) and len(drawn.unique(dim=0)) > 20
+        assert torch.equal(drawn.sort(1).values,
+                           torch.arange(N).repeat(40, 1)) and len(drawn.unique(dim=0)) > 20
 
 
 @pytest.mark.parametrize("cfg_scale", [1.0, 2.0])
@@ -263,10 +294,12 @@ def test_confidence_commits_to_the_surest(model, cfg_scale):
     hidden = torch.ones(5, N, dtype=torch.bool)
     plan = draw_plan(model, hidden, steps=4, order="confidence", generator=seeded())
     sampling, nobody = Sampling(cfg_scale=cfg_scale), torch.full_like(LABELS, CLASSES)
-    states = list(reveal_steps(model, LABELS, torch.zeros(5, N, D, dtype=torch.int64), hidden, plan, sampling))
+    states = list(reveal_steps(model, LABELS, torch.zeros(5, N, D, dtype=torch.int64), hidden, plan,
+                               sampling))
     for step, ((indices, before), (_, after)) in enumerate(zip(states, states[1:])):
         with torch.no_grad():
-            contexts = [model.backbone(dequantize(indices, model.levels), labels, before) for labels in (LABELS, nobody)]
+            contexts = [model.backbone(dequantize(indices, model.levels), labels, before)
+                        for labels in (LABELS, nobody)]
             context = guide(torch.cat(contexts), guidance_weights(cfg_scale, "linear", plan.left(step), N))
             sure = model.head.sample(context.flatten(0, 1), plan.noise.flatten(0, 1))[1].view(5, N)
         for i in range(5):
@@ -285,15 +318,18 @@ def test_known_tokens_come_back_bit_for_bit(model, order, cfg_scale):
     options = dict(known=(indices, mask), order=order, steps=4, cfg_scale=cfg_scale)
     filled = generate(model, **options)
     assert torch.equal(filled[mask], indices[mask])
-    assert torch.equal(generate(model, chunk_size=1, **options), filled)      # neighbours in the batch do not matter
-    scrambled = torch.where(mask[..., None], indices, (indices + 1) % K)      # values at hidden positions do not matter
+    # neighbours in the batch do not matter
+    assert torch.equal(generate(model, chunk_size=1, **options), filled)
+    # values at hidden positions do not matter
+    scrambled = torch.where(mask[..., None], indices, (indices + 1) % K)
     assert torch.equal(generate(model, **{**options, "known": (scrambled, mask)}), filled)
     assert not torch.equal(generate(model, 1, **options)[~mask], filled[~mask])
 
 
 def test_known_tokens_are_seen(model):
     mask = (torch.arange(N) < 3).repeat(5, 1)
-    first, second = (generate(model, known=(torch.full((5, N, D), level), mask), temperature=0.0, order="raster") for level in (0, K - 1))
+    first, second = (generate(model, known=(torch.full((5, N, D), level), mask), temperature=0.0,
+                              order="raster") for level in (0, K - 1))
     assert not torch.equal(first[:, 3:], second[:, 3:])
 
 
@@ -368,7 +404,10 @@ def test_the_result_can_be_trained_on(model):
 @pytest.mark.parametrize("kind", ["masked", "causal"])
 @pytest.mark.parametrize("tokens, dims, levels", [(1, 1, 2), (9, 3, 16), (4, 16, 64), (12, 2, 3)])
 def test_other_sizes(kind, tokens, dims, levels):
-    backbone = BackboneConfig(kind=kind, tokens=tokens, dims=dims, classes=2, width=16, encoder_blocks=1, decoder_blocks=1, heads=2, class_tokens=1)
-    model = shaken(ARConfig(backbone, HeadConfig(dims=dims, levels=levels, context_width=16, width=8, blocks=1, heads=2)))
+    backbone = BackboneConfig(kind=kind, tokens=tokens, dims=dims, classes=2, width=16, encoder_blocks=1,
+                              decoder_blocks=1, heads=2, class_tokens=1)
+    model = shaken(ARConfig(backbone,
+                            HeadConfig(dims=dims, num_levels=levels, context_width=16, width=8, blocks=1,
+                                       heads=2)))
     indices = generate(model, labels=torch.tensor([0, 1, 2]), cfg_scale=2.0)
     assert indices.shape == (3, tokens, dims) and 0 <= int(indices.min()) and int(indices.max()) < levels

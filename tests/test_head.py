@@ -7,15 +7,17 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenbridge.head import DimensionHead, HeadConfig, filter_logits, sample_categorical
 from tokenbridge.files import load_tensors
+from tokenbridge.head import DimensionHead, HeadConfig, filter_logits, sample_categorical
 
 
-def make_head(dims=5, levels=7, width=24, blocks=2, heads=4, context_width=10, order="shuffled", seed=0, **options):
+def make_head(dims=5, levels=7, width=24, blocks=2, heads=4, context_width=10, order="shuffled", seed=0,
+              **options):
     "A head with all gates open: every weight is shaken, so that nothing agrees by being zero."
     torch.manual_seed(seed)
     order = torch.randperm(dims) if isinstance(order, str) else order
-    head = DimensionHead(HeadConfig(dims, levels, context_width, width, blocks, heads, **options), order).eval()
+    head = DimensionHead(HeadConfig(dims, levels, context_width, width, blocks, heads, **options),
+                         order).eval()
     for parameter in head.parameters():
         parameter.data += 0.2 * torch.randn_like(parameter)
     return head
@@ -24,7 +26,8 @@ def make_head(dims=5, levels=7, width=24, blocks=2, heads=4, context_width=10, o
 def make_input(head, m=9, seed=1):
     generator = torch.Generator().manual_seed(seed)
     c = head.config
-    return torch.randn(m, c.context_width, generator=generator), torch.randint(c.levels, (m, c.dims), generator=generator)
+    return torch.randn(m, c.context_width, generator=generator), torch.randint(c.levels, (m, c.dims),
+        generator=generator)
 
 
 def noise_for(head, m, seed=2):
@@ -33,7 +36,9 @@ def noise_for(head, m, seed=2):
 
 # ---- the same logits by every way
 
-@pytest.mark.parametrize("dims, levels, width, heads", [(16, 16, 32, 4), (5, 7, 24, 2), (8, 3, 16, 1), (3, 64, 8, 2), (2, 2, 8, 4), (1, 5, 8, 1)])
+@pytest.mark.parametrize("dims, levels, width, heads",
+                         [(16, 16, 32, 4), (5, 7, 24, 2), (8, 3, 16, 1), (3, 64, 8, 2), (2, 2, 8, 4),
+                          (1, 5, 8, 1)])
 @torch.no_grad()
 def test_forced_stepwise_and_cached_logits_agree(dims, levels, width, heads):
     head = make_head(dims, levels, width, heads=heads)
@@ -53,7 +58,8 @@ def test_a_step_sees_only_what_comes_before_it_in_the_order():
         changed = indices.clone()
         changed[:, dim] = (changed[:, dim] + 1) % 5
         moved = (head(context, changed) - before).abs().amax((0, 2)) > 1e-6
-        assert moved[head.order[:step + 1]].logical_not().all(), f"dimension {dim} is seen by itself or by an earlier step"
+        assert moved[head.order[:step
+                                + 1]].logical_not().all(), f"dimension {dim} is seen by itself or by an earlier step"
         assert moved[head.order[step + 1:]].all(), f"dimension {dim} is not seen by a later step"
 
 
@@ -91,7 +97,8 @@ def test_the_order_travels_with_the_weights():
     head, other = make_head(order=[4, 2, 0, 1, 3]), make_head(order=None, seed=3)
     other.load_state_dict(head.state_dict())
     context, indices = make_input(head)
-    assert other.order.tolist() == [4, 2, 0, 1, 3] and torch.equal(head(context, indices), other(context, indices))
+    assert other.order.tolist() == [4, 2, 0, 1, 3] and torch.equal(head(context, indices),
+        other(context, indices))
 
 
 # ---- a distribution
@@ -102,21 +109,26 @@ def test_all_tokens_together_have_probability_one(dims, levels):
     head = make_head(dims, levels)
     every = torch.cartesian_prod(*[torch.arange(levels)] * dims)
     context = torch.randn(1, 10, generator=torch.Generator().manual_seed(4))
-    log_prob = head(context.expand(len(every), -1), every).log_softmax(-1).gather(-1, every[..., None]).sum((1, 2))
+    log_prob = head(context.expand(len(every), -1), every).log_softmax(-1).gather(-1,
+        every[..., None]).sum((1, 2))
     assert abs(log_prob.exp().sum() - 1) < 1e-4
 
 
 @torch.no_grad()
 def test_samples_follow_the_distribution():
     head = make_head(2, 3, order=[1, 0])
-    every, context = torch.cartesian_prod(torch.arange(3), torch.arange(3)), torch.randn(1, 10, generator=torch.Generator().manual_seed(5))
-    expected = head(context.expand(9, -1), every).log_softmax(-1).gather(-1, every[..., None]).sum((1, 2)).exp()
+    every, context = torch.cartesian_prod(torch.arange(3), torch.arange(3)), torch.randn(1, 10,
+        generator=torch.Generator().manual_seed(5))
+    expected = head(context.expand(9, -1), every).log_softmax(-1).gather(-1,
+        every[..., None]).sum((1, 2)).exp()
     tokens, _ = head.sample(context.expand(20_000, -1), noise_for(head, 20_000))
     shares = torch.bincount(tokens[:, 0] * 3 + tokens[:, 1], minlength=9) / 20_000
     assert (shares - expected).abs().max() < 0.012   # more than three deviations of the likeliest
 
 
-@pytest.mark.parametrize("options", [{}, {"temperature": 0.5}, {"temperature": 3.0}, {"top_k": 2}, {"top_p": 0.4}, {"temperature": 0}])
+@pytest.mark.parametrize("options",
+                         [{}, {"temperature": 0.5}, {"temperature": 3.0}, {"top_k": 2}, {"top_p": 0.4},
+                          {"temperature": 0}])
 @torch.no_grad()
 def test_log_prob_is_that_of_the_untempered_distribution(options):
     head = make_head()
@@ -145,14 +157,16 @@ def test_sampling_is_a_function_of_its_arguments():
     context, noise = make_input(head, 12)[0], noise_for(head, 12)
     whole = head.sample(context, noise)[0]
     torch.manual_seed(123)
-    assert torch.equal(torch.cat([head.sample(context[i:i + 5], noise[i:i + 5])[0] for i in (0, 5, 10)]), whole)
+    assert torch.equal(torch.cat([head.sample(context[i:i + 5], noise[i:i + 5])[0] for i in (0, 5, 10)]),
+                       whole)
 
 
 @torch.no_grad()
 def test_no_tokens_at_all():
     head = make_head()
     tokens, log_prob = head.sample(torch.zeros(0, 10), torch.zeros(0, 5))
-    assert tokens.shape == (0, 5) and log_prob.shape == (0,) and head(torch.zeros(0, 10), tokens).shape == (0, 5, 7)
+    assert tokens.shape == (0, 5) and log_prob.shape == (0,) and head(torch.zeros(0, 10), tokens).shape == (0,
+        5, 7)
 
 
 @torch.no_grad()
@@ -163,7 +177,8 @@ def test_sampling_recomputes_nothing(monkeypatch):
     block = head.blocks[0]
     make, run = block.modulation.forward, block.forward
     monkeypatch.setattr(block.modulation, "forward", lambda c: calls.append(c.shape[:2]) or make(c))
-    monkeypatch.setattr(block, "forward", lambda x, *rest, **more: elements.append(x.shape[1]) or run(x, *rest, **more))
+    monkeypatch.setattr(block, "forward", lambda x, *rest,
+                        **more: elements.append(x.shape[1]) or run(x, *rest, **more))
     head.sample(torch.zeros(3, 10), torch.zeros(3, 8))
     assert calls == [(3, 8)] and elements == [1] * 8
 
@@ -174,7 +189,8 @@ def test_official_first_step_changes_sampling_but_not_training():
     context, indices = make_input(head)
     assert torch.equal(head(context, indices), official(context, indices))
     assert (official.cached_logits(context, indices) - official(context, indices)).abs().max() > 1e-3
-    assert (official.cached_logits(context, indices) - official.stepwise_logits(context, indices)).abs().max() < 1e-5
+    assert (official.cached_logits(context, indices) - official.stepwise_logits(context,
+        indices)).abs().max() < 1e-5
 
 
 # ---- filter_logits and sample_categorical
@@ -193,7 +209,8 @@ def test_top_k_keeps_the_best(top_k, k):
     logits = rows(k)
     kept = filter_logits(logits, top_k=top_k).isfinite()
     assert (kept.sum(-1) == min(top_k, k)).all()
-    assert (logits.masked_fill(~kept, float("inf")).amin(-1) >= logits.masked_fill(kept, float("-inf")).amax(-1)).all()
+    assert (logits.masked_fill(~kept, float("inf")).amin(-1) >= logits.masked_fill(kept,
+        float("-inf")).amax(-1)).all()
 
 
 @given(st.floats(0.01, 1), st.integers(2, 9))
@@ -202,7 +219,8 @@ def test_top_p_keeps_the_fewest_that_reach_it(top_p, k):
     kept, p = filter_logits(logits, top_p=top_p).isfinite(), logits.softmax(-1)
     share = (p * kept).sum(-1)
     assert (share >= top_p - 1e-5).all()
-    assert (share - p.masked_fill(~kept, 2).amin(-1) < top_p + 1e-5).all()   # without the last one it is not reached
+    # without the last one it is not reached
+    assert (share - p.masked_fill(~kept, 2).amin(-1) < top_p + 1e-5).all()
 
 
 def test_top_p_of_one_keeps_everything():
@@ -213,7 +231,8 @@ def test_top_p_of_one_keeps_everything():
 
 def test_top_p_looks_at_what_top_k_has_left_and_stops_exactly():
     kept = lambda p, **options: filter_logits(torch.tensor(p).log(), **options).isfinite().tolist()
-    assert kept([0.4, 0.3, 0.2, 0.1], top_k=2, top_p=0.55) == [True, False, False, False]   # 4/7 are more than 0.55
+    # 4/7 are more than 0.55
+    assert kept([0.4, 0.3, 0.2, 0.1], top_k=2, top_p=0.55) == [True, False, False, False]
     assert kept([0.5, 0.25, 0.25], top_p=0.5) == [True, False, False]                      # reached is enough
 
 
@@ -223,13 +242,15 @@ def test_an_order_may_be_an_array():
 
 
 def test_equal_logits_keep_exactly_top_k():
-    assert filter_logits(torch.zeros(3, 5), top_k=2).isfinite().tolist() == [[True, True, False, False, False]] * 3
+    assert filter_logits(torch.zeros(3, 5),
+                         top_k=2).isfinite().tolist() == [[True, True, False, False, False]] * 3
     assert filter_logits(torch.zeros(3, 5), temperature=0).isfinite().sum(-1).tolist() == [1, 1, 1]
 
 
 def test_filters_work_together_and_in_half_precision():
     logits = torch.tensor([0.4, 0.3, 0.2, 0.1]).log()
-    assert filter_logits(logits, top_k=3, top_p=0.5).isfinite().tolist() == [True, True, False, False]   # 4/9 is not enough
+    # 4/9 is not enough
+    assert filter_logits(logits, top_k=3, top_p=0.5).isfinite().tolist() == [True, True, False, False]
     assert filter_logits(logits.bfloat16(), 0.5).dtype == torch.float32
 
 
@@ -258,7 +279,7 @@ def test_a_ruled_out_level_is_never_drawn(u):
 def test_the_first_loss_is_that_of_guessing():
     for dims, levels in ((16, 16), (5, 64), (3, 4)):
         torch.manual_seed(0)
-        head = DimensionHead(HeadConfig(dims=dims, levels=levels))
+        head = DimensionHead(HeadConfig(dims=dims, num_levels=levels))
         context, indices = torch.randn(300, 192), torch.randint(levels, (300, dims))
         loss = F.cross_entropy(head(context, indices).flatten(0, 1), indices.flatten())
         assert abs(loss - torch.tensor(float(levels)).log()) < 0.1
@@ -274,7 +295,8 @@ def test_every_parameter_learns():
 def test_it_learns_what_a_parallel_head_cannot():
     "Two equal dimensions: the second costs nothing once the first is known."
     torch.manual_seed(0)
-    head = DimensionHead(HeadConfig(dims=2, levels=8, context_width=1, width=16, blocks=1, heads=1), order=[1, 0])
+    head = DimensionHead(HeadConfig(dims=2, num_levels=8, context_width=1, width=16, blocks=1, heads=1),
+                         order=[1, 0])
     optimizer, one = torch.optim.AdamW(head.parameters(), 1e-2), torch.ones(64, 1)
     for _ in range(60):
         indices = torch.randint(8, (64, 1)).expand(64, 2)
@@ -297,7 +319,8 @@ def test_autocast():
     head = make_head()
     context, indices = make_input(head)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        assert (head(context, indices).float() - head.cached_logits(context, indices).float()).abs().max() < 0.3
+        assert (head(context, indices).float() - head.cached_logits(context,
+            indices).float()).abs().max() < 0.3
         assert head.sample(context, noise_for(head, 9))[1].dtype == torch.float32
 
 
@@ -309,11 +332,13 @@ def official_weights(tensors, blocks=2, dims=16):
     new = {"dim_embed": old["channel_embed"][0], "step_embed": old["timesteps_embeddings"][0],
            "token_embed": torch.stack([old[f"token_embeddings.{i}.weight"] for i in range(dims - 1)])}
     for kind in ("weight", "bias"):
-        new |= {f"condition_proj.{kind}": old[f"condition_proj.{kind}"], f"norm.{kind}": old[f"channel_norm.{kind}"],
+        new |= {f"condition_proj.{kind}": old[f"condition_proj.{kind}"],
+                f"norm.{kind}": old[f"channel_norm.{kind}"],
                 f"final_modulation.{kind}": old[f"channel_final.adaLN_modulation.1.{kind}"],
                 f"out_{kind}": torch.stack([old[f"channel_heads.{i}.{kind}"] for i in range(dims)])}
     blocks = {name: value for name, value in old.items() if name.startswith("channel_blocks.")}
-    return new | {name.replace("channel_blocks", "blocks").replace("adaLN_modulation.1", "modulation"): value for name, value in blocks.items()}
+    return new | {name.replace("channel_blocks", "blocks").replace("adaLN_modulation.1", "modulation"): value
+                  for name, value in blocks.items()}
 
 
 @torch.no_grad()
@@ -325,7 +350,8 @@ def test_official_logits_and_loss(golden):
     hidden = tensors["mask"].bool()
     context, indices = tensors["z"][hidden], tensors["indices"][hidden]
     logits = head(context, indices)
-    assert (logits[:, order] - tensors["logits"]).abs().max() < 1e-5   # golden logits are in the order of generation
+    # golden logits are in the order of generation
+    assert (logits[:, order] - tensors["logits"]).abs().max() < 1e-5
     assert abs(F.cross_entropy(logits.flatten(0, 1), indices.flatten()) - tensors["loss"]) < 1e-5
     assert (head.cached_logits(context, indices) - logits).abs().max() < 2e-5
 

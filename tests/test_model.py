@@ -7,12 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.test_head import official_weights
 from tokenbridge.backbone import BackboneConfig
 from tokenbridge.checks import config_from_dict
 from tokenbridge.files import load_tensors
 from tokenbridge.head import HeadConfig
 from tokenbridge.model import PRESETS, ARConfig, ARModel, count_parameters, preset
-from tests.test_head import official_weights
 
 N, D, K, CLASSES = 6, 5, 7, 3
 
@@ -22,8 +22,10 @@ def seeded(seed):
 
 
 def config(kind="masked", **changes):
-    backbone = dict(kind=kind, tokens=N, dims=D, classes=CLASSES, width=24, encoder_blocks=1, decoder_blocks=1, heads=3, class_tokens=2)
-    return ARConfig(BackboneConfig(**backbone | changes), HeadConfig(dims=D, levels=K, context_width=24, width=16, blocks=1, heads=2))
+    backbone = dict(kind=kind, tokens=N, dims=D, classes=CLASSES, width=24, encoder_blocks=1,
+                    decoder_blocks=1, heads=3, class_tokens=2)
+    return ARConfig(BackboneConfig(**backbone | changes),
+                    HeadConfig(dims=D, num_levels=K, context_width=24, width=16, blocks=1, heads=2))
 
 
 def make_model(kind="masked", shake=0.2, **changes):
@@ -35,10 +37,12 @@ def make_model(kind="masked", shake=0.2, **changes):
 
 
 def batch(b=4, seed=1):
-    return torch.randint(K, (b, N, D), generator=seeded(seed)), torch.randint(CLASSES, (b,), generator=seeded(seed + 1))
+    return torch.randint(K, (b, N, D), generator=seeded(seed)), torch.randint(CLASSES, (b,),
+        generator=seeded(seed + 1))
 
 
-MASK = torch.tensor([[1, 0, 1, 1, 0, 1], [0, 0, 0, 0, 0, 1], [1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0]], dtype=torch.bool)
+MASK = torch.tensor([[1, 0, 1, 1, 0, 1], [0, 0, 0, 0, 0, 1], [1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0]],
+                    dtype=torch.bool)
 
 
 # ---- the loss
@@ -57,7 +61,8 @@ def test_the_loss_is_the_mean_over_hidden_tokens_of_backbone_and_head():
 def test_the_head_runs_on_hidden_tokens_only(monkeypatch):
     model, (indices, labels) = make_model(), batch()
     rows, run = [], model.head.forward
-    monkeypatch.setattr(model.head, "forward", lambda context, indices: rows.append(len(context)) or run(context, indices))
+    monkeypatch.setattr(model.head, "forward", lambda context,
+                        indices: rows.append(len(context)) or run(context, indices))
     model.loss(indices, labels, mask=MASK)
     assert rows == [int(MASK.sum())]
 
@@ -66,8 +71,9 @@ def test_the_head_runs_on_hidden_tokens_only(monkeypatch):
 @pytest.mark.parametrize("dims, levels, tokens", [(5, 7, 6), (16, 16, 16), (3, 64, 9), (1, 2, 4)])
 def test_the_first_loss_is_that_of_guessing(kind, dims, levels, tokens):
     torch.manual_seed(0)
-    sizes = ARConfig(BackboneConfig(kind=kind, tokens=tokens, dims=dims, classes=4, width=32, encoder_blocks=1, decoder_blocks=1, heads=2),
-                     HeadConfig(dims=dims, levels=levels, context_width=32, width=32, blocks=1))
+    sizes = ARConfig(BackboneConfig(kind=kind, tokens=tokens, dims=dims, classes=4, width=32,
+                                    encoder_blocks=1, decoder_blocks=1, heads=2),
+                     HeadConfig(dims=dims, num_levels=levels, context_width=32, width=32, blocks=1))
     model = ARModel(sizes, torch.linspace(-2, 2, levels).expand(dims, levels))
     indices = torch.randint(levels, (16, tokens, dims))
     assert abs(model.loss(indices, torch.arange(16) % 4).item() - math.log(levels)) < 0.1
@@ -93,7 +99,8 @@ def test_labels_matter_and_none_means_no_label():
     model, (indices, labels) = make_model(), batch()
     nobody = torch.full((4,), CLASSES)
     assert torch.equal(model.loss(indices, None, mask=MASK), model.loss(indices, nobody, mask=MASK))
-    assert not torch.allclose(model.loss(indices, labels, mask=MASK), model.loss(indices, (labels + 1) % CLASSES, mask=MASK))
+    assert not torch.allclose(model.loss(indices, labels, mask=MASK),
+                              model.loss(indices, (labels + 1) % CLASSES, mask=MASK))
 
 
 def test_values_go_into_the_backbone():
@@ -106,7 +113,8 @@ def test_values_go_into_the_backbone():
 
 def test_narrow_integers_do_as_well():
     model, (indices, labels) = make_model(), batch()
-    assert torch.equal(model.loss(indices.to(torch.uint8), labels, mask=MASK), model.loss(indices, labels, mask=MASK))
+    assert torch.equal(model.loss(indices.to(torch.uint8), labels, mask=MASK),
+                       model.loss(indices, labels, mask=MASK))
 
 
 def test_every_parameter_learns():
@@ -133,12 +141,14 @@ def noticed(model, mask):
 
 def test_masked_backbone_hidden_tokens_see_visible_ones_and_themselves():
     hidden = torch.tensor([0, 1, 0, 1, 1, 0], dtype=torch.bool)
-    assert torch.equal(noticed(make_model(), hidden.expand(4, N)), hidden & (~hidden[:, None] | torch.eye(N, dtype=torch.bool)))
+    assert torch.equal(noticed(make_model(), hidden.expand(4, N)),
+                       hidden & (~hidden[:, None] | torch.eye(N, dtype=torch.bool)))
 
 
 def test_causal_backbone_tokens_see_those_before_them_and_themselves():
     seen = noticed(make_model("causal"), torch.ones(4, N, dtype=torch.bool))
-    assert torch.equal(seen, torch.ones(N, N).triu().bool()), "a token's cost must move with itself and earlier tokens, with no other"
+    assert torch.equal(seen,
+                       torch.ones(N, N).triu().bool()), "a token's cost must move with itself and earlier tokens, with no other"
 
 
 # ---- learning
@@ -146,7 +156,8 @@ def test_causal_backbone_tokens_see_those_before_them_and_themselves():
 @pytest.mark.parametrize("kind", ["masked", "causal"])
 def test_it_learns_a_batch_by_heart(kind):
     torch.manual_seed(0)
-    model, (indices, _) = ARModel(config(kind, label_dropout=0.0), torch.linspace(-2, 2, K).expand(D, K)), batch(3)
+    model, (indices, _) = ARModel(config(kind, label_dropout=0.0),
+                                  torch.linspace(-2, 2, K).expand(D, K)), batch(3)
     optimizer, generator, labels = torch.optim.AdamW(model.parameters(), 1e-2), seeded(0), torch.arange(3)
     for _ in range(40):
         loss = model.loss(indices, labels, generator)
@@ -169,7 +180,8 @@ def test_levels_travel_but_are_not_stored():
 
 def test_config_through_json():
     for sizes in [config(), *(each.ar for each in PRESETS.values())]:
-        assert config_from_dict(ARConfig, json.loads(json.dumps(dataclasses.asdict(sizes))), "config.json") == sizes
+        assert config_from_dict(ARConfig, json.loads(json.dumps(dataclasses.asdict(sizes))),
+                                "config.json") == sizes
 
 
 # ---- sizes
@@ -177,7 +189,7 @@ def test_config_through_json():
 def skeleton(name):
     ar = preset(name).ar
     with torch.device("meta"):
-        return ARModel(ar, torch.empty(ar.head.dims, ar.head.levels), preset(name).order)
+        return ARModel(ar, torch.empty(ar.head.dims, ar.head.num_levels), preset(name).order)
 
 
 @pytest.mark.parametrize("name, count", [("imagenet-b", 218_024_704), ("imagenet-l", 486_889_472)])
@@ -191,25 +203,30 @@ def test_the_huge_model():
 
 def test_count_parameters():
     assert count_parameters(torch.nn.Linear(3, 4)) == 16
-    assert count_parameters(make_model()) == sum(t.numel() for name, t in make_model().state_dict().items() if name != "head.order")
+    assert count_parameters(make_model()) == sum(t.numel() for name,
+        t in make_model().state_dict().items() if name != "head.order")
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_fit_together(name):
     each = preset(name)
-    assert each.name == name and each.ar.head.levels == each.num_levels
+    assert each.name == name and each.ar.head.num_levels == each.num_levels
     assert (each.vae.image_size // each.vae.factor) ** 2 == each.ar.backbone.tokens and each.vae.latent_dims == each.ar.head.dims
     with pytest.raises(dataclasses.FrozenInstanceError):
         each.num_levels = 3
 
 
 def test_the_paper_s_presets():
-    for name, width, blocks, heads, head in (("imagenet-b", 768, 12, 12, (768, 4, 8)), ("imagenet-l", 1024, 16, 16, (1024, 4, 8)),
+    for name, width, blocks, heads, head in (("imagenet-b", 768, 12, 12, (768, 4, 8)),
+                                             ("imagenet-l", 1024, 16, 16, (1024, 4, 8)),
                                              ("imagenet-h", 1280, 20, 16, (1024, 6, 8))):
         ar = preset(name).ar
-        assert (ar.backbone.width, ar.backbone.encoder_blocks, ar.backbone.decoder_blocks, ar.backbone.heads) == (width, blocks, blocks, heads)
-        assert (ar.backbone.class_tokens, ar.backbone.dropout, ar.backbone.attention_dropout, ar.backbone.label_dropout) == (64, 0.1, 0.1, 0.1)
-        assert (ar.head.width, ar.head.blocks, ar.head.heads) == head and sorted(preset(name).order) == list(range(16))
+        assert (ar.backbone.width, ar.backbone.encoder_blocks, ar.backbone.decoder_blocks,
+                ar.backbone.heads) == (width, blocks, blocks, heads)
+        assert (ar.backbone.class_tokens, ar.backbone.dropout, ar.backbone.attention_dropout,
+                ar.backbone.label_dropout) == (64, 0.1, 0.1, 0.1)
+        assert (ar.head.width, ar.head.blocks,
+                ar.head.heads) == head and sorted(preset(name).order) == list(range(16))
 
 
 # ---- the official model
@@ -220,22 +237,27 @@ def test_official_context_and_loss(golden):
     tensors, metadata = load_tensors(golden / "tokenbridge-small.safetensors")
     order = json.loads(metadata["config"])["channel_order"]
     old = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
-    sizes = ARConfig(BackboneConfig(width=64, encoder_blocks=2, decoder_blocks=2, heads=4, class_tokens=8, norm_eps=1e-5),
+    sizes = ARConfig(BackboneConfig(width=64, encoder_blocks=2, decoder_blocks=2, heads=4, class_tokens=8,
+                                    norm_eps=1e-5),
                      HeadConfig(16, 16, 64, 64, 2, 4, norm_eps=1e-5))
     levels = ((old["reconstruction_values"] + 3) / 6 * 10 - 5).expand(16, 16)
     model = ARModel(sizes, levels, order).eval()
-    names = {"z_proj": "latent_proj", "z_proj_ln": "latent_norm", "encoder_pos_embed_learned": "encoder_positions",
+    names = {"z_proj": "latent_proj", "z_proj_ln": "latent_norm",
+             "encoder_pos_embed_learned": "encoder_positions",
              "decoder_pos_embed_learned": "decoder_positions", "output_pos_embed": "output_positions"}
-    new = {"head." + name: value for name, value in (official_weights(tensors) | {"order": torch.tensor(order)}).items()}
+    new = {"head." + name: value for name,
+           value in (official_weights(tensors) | {"order": torch.tensor(order)}).items()}
     for name, value in old.items():
         first, _, rest = name.partition(".")
         if first in names or first.startswith(("encoder_", "decoder_", "mask_token")):
-            new["backbone." + names.get(first, first) + (f".{rest}" if rest else "")] = value.squeeze(0).squeeze(0) if not rest else value
+            new["backbone." + names.get(first, first)
+                + (f".{rest}" if rest else "")] = value.squeeze(0).squeeze(0) if not rest else value
     new["backbone.class_embed.weight"] = torch.cat([old["class_emb.weight"], old["fake_latent"]])
     model.load_state_dict(new)
     hidden, indices, labels = tensors["mask"].bool(), tensors["indices"], tensors["labels"]
     context = model.backbone(levels[torch.arange(16), indices], labels, hidden)
     assert (context - tensors["z"])[hidden].abs().max() < 1e-4
     assert abs(model.loss(indices, labels, mask=hidden) - tensors["loss"]) < 1e-5
-    costs = F.cross_entropy(tensors["logits"].flatten(0, 1), indices[hidden][:, order].flatten(), reduction="none").view(-1, 16)
+    costs = F.cross_entropy(tensors["logits"].flatten(0, 1), indices[hidden][:, order].flatten(),
+                            reduction="none").view(-1, 16)
     assert (model.token_nll(indices, labels, hidden)[hidden][:, order] - costs).abs().max() < 1e-4

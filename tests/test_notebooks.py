@@ -22,7 +22,8 @@ def notebook(request):
 def test_has_outputs_and_no_error(notebook):
     outputs = [output for cell in notebooks.code_cells(notebook) for output in cell["outputs"]]
     assert outputs, "no outputs: execute it with `python -m tests.tools.lessons run`"
-    errors = [f"{output['ename']}: {output['evalue']}" for output in outputs if output["output_type"] == "error"]
+    errors = [f"{output['ename']}: {output['evalue']}" for output in outputs
+              if output["output_type"] == "error"]
     assert not errors, errors
 
 
@@ -71,7 +72,8 @@ def test_clean_leaves_no_difference(tmp_path):
     shutil.copy(notebooks.ROOT / "settings.ini", tmp_path)
     shutil.copytree(notebooks.NBS, tmp_path / "nbs")
     notebooks.clean(tmp_path / "nbs", root=tmp_path)
-    changed = [name for name in NAMES if not same(notebooks.NBS / f"{name}.ipynb", tmp_path / "nbs" / f"{name}.ipynb")]
+    changed = [name for name in NAMES
+               if not same(notebooks.NBS / f"{name}.ipynb", tmp_path / "nbs" / f"{name}.ipynb")]
     assert not changed, f"run nbdev_clean: {changed}"
 
 
@@ -81,11 +83,14 @@ def test_export_leaves_no_difference(tmp_path):
     shutil.copytree(notebooks.NBS, tmp_path / "nbs")
     (tmp_path / "tokenbridge").mkdir()
     shutil.copy(notebooks.ROOT / "tokenbridge" / "__init__.py", tmp_path / "tokenbridge")
-    export = [sys.executable, "-c", "from nbdev.export import nb_export\nfrom nbdev.doclinks import nbdev_export\nnbdev_export()"]
+    export = [sys.executable, "-c",
+              "from nbdev.export import nb_export\nfrom nbdev.doclinks import nbdev_export\nnbdev_export()"]
     subprocess.run(export, cwd=tmp_path, check=True, capture_output=True, text=True)
-    committed, exported = ({path.name for path in (root / "tokenbridge").glob("*.py")} for root in (notebooks.ROOT, tmp_path))
+    committed, exported = ({path.name for path in (root / "tokenbridge").glob("*.py")}
+                           for root in (notebooks.ROOT, tmp_path))
     assert committed == exported, f"in one of the two only: {committed ^ exported}"
-    changed = [name for name in sorted(exported) if not same(notebooks.ROOT / "tokenbridge" / name, tmp_path / "tokenbridge" / name)]
+    changed = [name for name in sorted(exported)
+               if not same(notebooks.ROOT / "tokenbridge" / name, tmp_path / "tokenbridge" / name)]
     assert not changed, f"run nbdev_export: {changed}"
 
 

@@ -14,8 +14,18 @@ from tests import reference_official as reference
 from tokenbridge.files import load_tensors
 from tokenbridge.generation import generate_indices
 from tokenbridge.model import preset
-from tokenbridge.official import (KL16_ORDER, config_sizes, convert_official, load_official_model, load_official_vae, official_config, official_shapes,
-                                  official_sizes, official_views, read_official)
+from tokenbridge.official import (
+    KL16_ORDER,
+    config_sizes,
+    convert_official,
+    load_official_model,
+    load_official_vae,
+    official_config,
+    official_shapes,
+    official_sizes,
+    official_views,
+    read_official,
+)
 from tokenbridge.pipeline import TokenBridge
 from tokenbridge.quantizer import Quantizer
 
@@ -26,7 +36,8 @@ def split(path: Path, prefix: str) -> tuple[dict, dict, dict]:
     "Weights, inputs and outputs, configuration."
     tensors, metadata = load_tensors(path)
     weights = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-    return weights, {name: t for name, t in tensors.items() if not name.startswith(prefix)}, json.loads(metadata["config"])
+    return weights, {name: t for name,
+                     t in tensors.items() if not name.startswith(prefix)}, json.loads(metadata["config"])
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +49,16 @@ def tiny():
 @pytest.fixture(scope="module")
 def small(golden):
     weights, values, config = split(golden / "tokenbridge-small.safetensors", "model.")
-    values = values | {"mask": values["mask"].bool(), "latents": rearrange(values["latents"], "b d h w -> b (h w) d")}
+    values = values | {"mask": values["mask"].bool(),
+                       "latents": rearrange(values["latents"], "b d h w -> b (h w) d")}
     for name in [name for name in values if name.startswith("greedy")]:
         values[name] = rearrange(values[name], "b d h w -> b (h w) d")
     return weights, values, config | {"eps": 1e-5, "steps": 8}
 
 
 def load(weights, config, **options):
-    heads = {"heads": config["encoder_num_heads"], "decoder_heads": config["decoder_num_heads"], "norm_eps": config["eps"]}
+    heads = {"heads": config["encoder_num_heads"], "decoder_heads": config["decoder_num_heads"],
+             "norm_eps": config["eps"]}
     return load_official_model(weights, order=config["channel_order"], **heads | options)
 
 
@@ -61,15 +74,18 @@ def check_parity(weights, values, config):
     with torch.no_grad():
         z = model.backbone(dequantized, labels, mask)
         out = {"encoder_out": model.backbone.encode(dequantized, labels, mask)[0], "z": z,
-               "logits": model.head(z[mask], indices[mask])[:, model.head.order], "loss": model.loss(indices, labels, mask=mask)}
+               "logits": model.head(z[mask], indices[mask])[:, model.head.order],
+               "loss": model.loss(indices, labels, mask=mask)}
     for name, ours in out.items():
-        torch.testing.assert_close(ours, values[name], rtol=0, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(ours, values[name], rtol=0, atol=1e-4, msg=lambda text,
+                                   name=name: f"{name}: {text}")
 
 
 def greedy(weights, values, config, way, cfg):
     "Whole images by argmax, indices (b, n, d)."
     model = load(weights, config, official_first_step=way == "official")
-    return generate_indices(model, values["labels"], steps=config["steps"], cfg_scale=float(cfg), temperature=0.0,
+    return generate_indices(model, values["labels"], steps=config["steps"], cfg_scale=float(cfg),
+                            temperature=0.0,
                             order=values["orders"].flip(1)), model
 
 
@@ -93,18 +109,22 @@ def test_official_model_from_a_file_with_a_prefix(small, golden):
     model = load_official_model(path, prefix="model.", heads=4, norm_eps=1e-5)  # the order of KL-16 is known
     assert model.head.order.tolist() == config["channel_order"] == list(KL16_ORDER)
     with torch.no_grad():
-        torch.testing.assert_close(model.loss(values["indices"], values["labels"], mask=values["mask"]), values["loss"], rtol=0, atol=1e-4)
+        torch.testing.assert_close(model.loss(values["indices"], values["labels"], mask=values["mask"]),
+                                   values["loss"], rtol=0, atol=1e-4)
 
 
 def test_official_vae(golden):
     weights, values, config = split(golden / "kl16-small.safetensors", "vae.")
     vae = load_official_vae(weights, image_size=64, scale=0.5)
-    assert (vae.config.width, list(vae.config.multipliers), vae.config.blocks) == (config["ch"], config["ch_mult"], config["num_res_blocks"])
+    assert (vae.config.width, list(vae.config.multipliers), vae.config.blocks) == (config["ch"],
+        config["ch_mult"], config["num_res_blocks"])
     with torch.no_grad():
         moments = vae.quant_conv(vae.encoder(values["images"]))
         posterior, decoded = vae.encode(values["images"]), vae.decode(0.5 * values["latents"])
-    for name, ours in {"moments": moments, "mean": 2 * posterior.mean, "std": 2 * posterior.std, "decoded": decoded}.items():
-        torch.testing.assert_close(ours, values[name], rtol=0, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+    for name, ours in {"moments": moments, "mean": 2 * posterior.mean, "std": 2 * posterior.std,
+                       "decoded": decoded}.items():
+        torch.testing.assert_close(ours, values[name], rtol=0, atol=1e-4, msg=lambda text,
+                                   name=name: f"{name}: {text}")
 
 
 def test_reference_is_the_official_model(small):
@@ -150,7 +170,8 @@ def test_tiny_vae():
     torch.testing.assert_close(posterior.mean, 0.2325 * mean, rtol=0, atol=1e-4)
     torch.testing.assert_close(posterior.std, 0.2325 * (log_variance / 2).exp(), rtol=0, atol=1e-4)
     torch.testing.assert_close(decoded, values["decoded"], rtol=0, atol=1e-4)
-    assert torch.equal(vae.latent_mean, torch.zeros(5)) and torch.allclose(vae.latent_std, torch.tensor(1 / 0.2325))
+    assert torch.equal(vae.latent_mean, torch.zeros(5)) and torch.allclose(vae.latent_std,
+        torch.tensor(1 / 0.2325))
 
 
 def test_golden_files_are_what_the_reference_makes(tmp_path):
@@ -165,15 +186,19 @@ def test_golden_files_are_what_the_reference_makes(tmp_path):
 
 # ---------------------------------------------------------------------- sizes
 def random_sizes(**changes):
-    sizes = dict(encoder_embed_dim=24, encoder_depth=2, decoder_embed_dim=16, decoder_depth=3, channel_embed_dim=12, channel_depth=1,
-                 channel_heads=3, quant_levels=5, vae_embed_dim=3, class_num=4, buffer_size=2, tokens=6, encoder_num_heads=2,
+    sizes = dict(encoder_embed_dim=24, encoder_depth=2, decoder_embed_dim=16, decoder_depth=3,
+                 channel_embed_dim=12, channel_depth=1,
+                 channel_heads=3, quant_levels=5, vae_embed_dim=3, class_num=4, buffer_size=2, tokens=6,
+                 encoder_num_heads=2,
                  decoder_num_heads=2, channel_order=None, eps=1e-6)
     return sizes | changes
 
 
 @pytest.mark.parametrize("changes", [
-    {}, dict(encoder_embed_dim=8, decoder_embed_dim=40), dict(quant_levels=2), dict(vae_embed_dim=1), dict(vae_embed_dim=12),
-    dict(tokens=1), dict(class_num=1), dict(buffer_size=1), dict(encoder_depth=11, decoder_depth=1), dict(channel_depth=4, channel_heads=1),
+    {}, dict(encoder_embed_dim=8, decoder_embed_dim=40), dict(quant_levels=2), dict(vae_embed_dim=1),
+    dict(vae_embed_dim=12),
+    dict(tokens=1), dict(class_num=1), dict(buffer_size=1), dict(encoder_depth=11, decoder_depth=1),
+    dict(channel_depth=4, channel_heads=1),
     dict(quant_levels=800)], ids=str)
 def test_any_size(changes):
     "Sizes are read off the tensors, and the loss is the reference's (where its levels ascend)."
@@ -182,16 +207,22 @@ def test_any_size(changes):
     weights = reference.random_weights(reference.model_shapes(config), seed=5)
     model = load(weights, config)
     backbone, head = model.config.backbone, model.config.head
-    assert (backbone.width, backbone.decoder_width, head.width) == tuple(config[f"{n}_embed_dim"] for n in ("encoder", "decoder", "channel"))
-    assert (backbone.encoder_blocks, backbone.decoder_blocks, head.blocks) == tuple(config[f"{n}_depth"] for n in ("encoder", "decoder", "channel"))
-    assert (head.levels, head.dims, head.heads) == (config["quant_levels"], config["vae_embed_dim"], config["channel_heads"])
-    assert (backbone.classes, backbone.class_tokens, backbone.tokens) == (config["class_num"], config["buffer_size"], config["tokens"])
+    assert (backbone.width, backbone.decoder_width,
+            head.width) == tuple(config[f"{n}_embed_dim"] for n in ("encoder", "decoder", "channel"))
+    assert (backbone.encoder_blocks, backbone.decoder_blocks,
+            head.blocks) == tuple(config[f"{n}_depth"] for n in ("encoder", "decoder", "channel"))
+    assert (head.num_levels, head.dims, head.heads) == (config["quant_levels"], config["vae_embed_dim"],
+        config["channel_heads"])
+    assert (backbone.classes, backbone.class_tokens, backbone.tokens) == (config["class_num"],
+        config["buffer_size"], config["tokens"])
     assert (model.levels.diff(dim=1) > 0).all()
     if config["quant_levels"] < 700:
         generator = torch.Generator().manual_seed(0)
-        indices = torch.randint(config["quant_levels"], (1, config["tokens"], config["vae_embed_dim"]), generator=generator)
+        indices = torch.randint(config["quant_levels"], (1, config["tokens"], config["vae_embed_dim"]),
+                                generator=generator)
         mask = torch.arange(config["tokens"])[None] % 3 != 1
-        wanted = reference.forward({n: t.double() for n, t in weights.items()}, config, indices, torch.tensor([0]), mask)["loss"]
+        wanted = reference.forward({n: t.double() for n, t in weights.items()}, config, indices,
+                                   torch.tensor([0]), mask)["loss"]
         with torch.no_grad():
             assert abs(model.loss(indices, torch.tensor([0]), mask=mask) - wanted) < 1e-4
 
@@ -200,7 +231,8 @@ def test_table_counts_the_paper_models():
     for name, total in (("imagenet-b", 218_024_704), ("imagenet-l", 486_889_472)):
         ar = preset(name).ar
         b, h = ar.backbone, ar.head
-        sizes = dict(D=b.width, W=b.width, K=h.width, F=4 * b.width, G=4 * b.width, M=4 * h.width, A=h.width // h.heads, L=256, P=320,
+        sizes = dict(D=b.width, W=b.width, K=h.width, F=4 * b.width, G=4 * b.width, M=4 * h.width,
+                     A=h.width // h.heads, L=256, P=320,
                      E=b.encoder_blocks, U=b.decoder_blocks, H=h.blocks, C=16, B=64, N=1000)
         shapes = official_shapes(sizes)
         assert sum(map(math.prod, shapes.values())) == total
@@ -245,7 +277,9 @@ def test_shapes_that_only_two_tensors_know(tiny):
         load(weights | {"encoder_pos_embed_learned": weights["encoder_pos_embed_learned"][:, 1:]}, config)
 
 
-@pytest.mark.parametrize("name", ["surprise", "encoder_blocks.7.norm1.weight", "channel_heads.5.bias", "encoder_blocks.0.norm3.weight"])
+@pytest.mark.parametrize("name",
+                         ["surprise", "encoder_blocks.7.norm1.weight", "channel_heads.5.bias",
+                          "encoder_blocks.0.norm3.weight"])
 def test_extra_tensor_is_named(tiny, name):
     weights, _, config = tiny
     with pytest.raises(ValueError, match=re.escape(name)):
@@ -267,16 +301,19 @@ def test_nan_is_named(tiny):
 def test_buffers_may_be_absent_but_not_wrong(tiny):
     weights, values, config = tiny
     levels = torch.tensor(reference.level_values(7))
-    buffers = {"reconstruction_values": levels, "boundaries": torch.zeros(8), "channel_mask": torch.full((5, 5), -math.inf).triu(1)}
+    buffers = {"reconstruction_values": levels, "boundaries": torch.zeros(8),
+               "channel_mask": torch.full((5, 5), -math.inf).triu(1)}
     assert torch.equal(load(weights | buffers, config).levels, load(weights, config).levels)
-    for name, bad in (("reconstruction_values", levels * 1.1), ("boundaries", torch.zeros(7)), ("channel_mask", torch.zeros(4, 5))):
+    for name, bad in (("reconstruction_values", levels * 1.1), ("boundaries", torch.zeros(7)),
+                      ("channel_mask", torch.zeros(4, 5))):
         with pytest.raises(ValueError, match=name):
             load(weights | buffers | {name: bad}, config)
 
 
 def test_a_table_that_does_not_ascend_is_refused_and_an_unfilled_one_says_nothing(tiny):
     weights, _, config = tiny
-    assert torch.equal(load(weights | {"reconstruction_values": torch.zeros(7)}, config).levels, load(weights, config).levels)
+    assert torch.equal(load(weights | {"reconstruction_values": torch.zeros(7)}, config).levels,
+                       load(weights, config).levels)
     wrong = torch.tensor(reference.level_values(7))[[1, 0, 2, 3, 4, 5, 6]]
     with pytest.raises(ValueError, match="reconstruction_values: expected 7 values that ascend"):
         load(weights | {"reconstruction_values": wrong}, config)
@@ -285,19 +322,22 @@ def test_a_table_that_does_not_ascend_is_refused_and_an_unfilled_one_says_nothin
 def test_a_wrong_range_is_found_if_the_file_has_levels(tiny):
     weights, _, config = tiny
     with pytest.raises(ValueError, match="reconstruction_values"):
-        load(weights | {"reconstruction_values": torch.tensor(reference.level_values(7))}, config, sigma_range=2.0)
+        load(weights | {"reconstruction_values": torch.tensor(reference.level_values(7))}, config,
+             sigma_range=2.0)
     assert load(weights, config, value_range=2.0).levels.abs().max() < 2
 
 
 # ---------------------------------------------------------------------- files
 def test_reads_the_moving_average_of_a_pickle(tiny, tmp_path):
     weights, values, config = tiny
-    content = {"model": {n: t + 1 for n, t in weights.items()}, "model_ema": weights, "epoch": 3, "args": argparse.Namespace(blr=1e-4)}
+    content = {"model": {n: t + 1 for n, t in weights.items()}, "model_ema": weights, "epoch": 3,
+               "args": argparse.Namespace(blr=1e-4)}
     torch.save(content, tmp_path / "checkpoint-last.pth")
     assert torch.equal(read_official(tmp_path / "checkpoint-last.pth")["fake_latent"], weights["fake_latent"])
     model = load(tmp_path / "checkpoint-last.pth", config)
     with torch.no_grad():
-        assert abs(model.loss(values["indices"], values["labels"], mask=values["mask"]) - values["loss"]) < 1e-4
+        assert abs(model.loss(values["indices"], values["labels"],
+                              mask=values["mask"]) - values["loss"]) < 1e-4
     with pytest.raises(ValueError, match=f"{re.escape(str(tmp_path))}.*lacks fake_latent"):
         torch.save({"model": {n: t for n, t in weights.items() if n != "fake_latent"}}, tmp_path / "cut.pth")
         load(tmp_path / "cut.pth", config)
@@ -305,7 +345,8 @@ def test_reads_the_moving_average_of_a_pickle(tiny, tmp_path):
 
 def test_half_precision_files_are_computed_in_fp32(tiny):
     weights, _, config = tiny
-    assert all(p.dtype == torch.float32 for p in load({n: t.half() for n, t in weights.items()}, config).parameters())
+    assert all(p.dtype == torch.float32
+               for p in load({n: t.half() for n, t in weights.items()}, config).parameters())
 
 
 def test_every_missing_or_misshapen_vae_tensor_is_named(tmp_path):
@@ -313,26 +354,33 @@ def test_every_missing_or_misshapen_vae_tensor_is_named(tmp_path):
     torch.save({"model": weights}, tmp_path / "kl16.ckpt")
     assert load_official_vae(tmp_path / "kl16.ckpt", image_size=6, groups=4).config.latent_dims == 5
     for number, (name, tensor) in enumerate(weights.items()):  # each tensor meets one of three accidents
-        bad = [{n: t for n, t in weights.items() if n != name}, weights | {name: torch.cat([tensor, tensor])}, weights | {name: tensor[None]}]
+        bad = [{n: t for n, t in weights.items() if n != name}, weights | {name: torch.cat([tensor, tensor])},
+               weights | {name: tensor[None]}]
         with pytest.raises(ValueError, match=re.escape(name)):
             load_official_vae(bad[number % 3], image_size=6, groups=4)
     with pytest.raises(ValueError, match="decoder.up.9.block.0.conv1.weight"):
-        load_official_vae(weights | {"decoder.up.9.block.0.conv1.weight": torch.zeros(8)}, image_size=6, groups=4)
+        load_official_vae(weights | {"decoder.up.9.block.0.conv1.weight": torch.zeros(8)}, image_size=6,
+                          groups=4)
 
 
-@pytest.mark.parametrize("changes", [dict(ch=4, ch_mult=[1, 3], groups=2), dict(ch_mult=[2, 2], num_res_blocks=2), dict(ch_mult=[1, 1, 2], z_channels=1)], ids=str)
+@pytest.mark.parametrize("changes",
+                         [dict(ch=4, ch_mult=[1, 3], groups=2), dict(ch_mult=[2, 2], num_res_blocks=2),
+                          dict(ch_mult=[1, 1, 2], z_channels=1)], ids=str)
 def test_any_vae_size(changes):
     config = reference.TINY_VAE | changes
     weights = reference.random_weights(reference.vae_shapes(config), seed=6)
     vae = load_official_vae(weights, image_size=8, groups=config["groups"], scale=1.0)
-    assert (vae.config.width, list(vae.config.multipliers), vae.config.blocks) == (config["ch"], config["ch_mult"], config["num_res_blocks"])
+    assert (vae.config.width, list(vae.config.multipliers), vae.config.blocks) == (config["ch"],
+        config["ch_mult"], config["num_res_blocks"])
     image = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     exact = {name: t.double() for name, t in weights.items()}
     wanted = reference.vae_moments(exact, config, image.double())
     with torch.no_grad():
         latents = vae.encode(image[None]).mean
         torch.testing.assert_close(latents[0], wanted[:len(wanted) // 2].float(), rtol=0, atol=1e-4)
-        torch.testing.assert_close(vae.decode(latents)[0], reference.vae_decode(exact, config, latents[0].double()).float(), rtol=0, atol=1e-4)
+        torch.testing.assert_close(vae.decode(latents)[0],
+                                   reference.vae_decode(exact, config, latents[0].double()).float(), rtol=0,
+                                   atol=1e-4)
 
 
 def test_convert_to_a_folder_of_ours(tiny, tmp_path):
@@ -344,4 +392,5 @@ def test_convert_to_a_folder_of_ours(tiny, tmp_path):
     images = torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(0)) * 2 - 1
     assert torch.equal(loaded.tokenize(images), made.tokenize(images))
     settings = dict(steps=config["steps"], cfg_scale=3.0, temperature=0.0, order=values["orders"].flip(1))
-    assert torch.equal(loaded.generate(values["labels"], **settings), made.detokenize(values["greedy_consistent_cfg3"]))
+    assert torch.equal(loaded.generate(values["labels"], **settings),
+                       made.detokenize(values["greedy_consistent_cfg3"]))

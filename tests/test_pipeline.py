@@ -16,7 +16,14 @@ from tokenbridge import files
 from tokenbridge.data import synthetic_images, to_float
 from tokenbridge.files import load_tensors, read_json, save_tensors, write_json
 from tokenbridge.generation import generate_indices
-from tokenbridge.pipeline import TokenBridge, Tokenizer, fingerprints, load_example_tokens, round_weights_, save_example_tokens
+from tokenbridge.pipeline import (
+    TokenBridge,
+    Tokenizer,
+    fingerprints,
+    load_example_tokens,
+    round_weights_,
+    save_example_tokens,
+)
 from tokenbridge.quantizer import Quantizer
 from tokenbridge.vae import VAE, VAEConfig
 
@@ -65,11 +72,13 @@ def test_tokens_are_the_latents_in_raster_order(bridge, images):
 def test_reconstruct(bridge, images):
     assert torch.equal(bridge.reconstruct(images), bridge.detokenize(bridge.tokenize(images)))
     with torch.no_grad():
-        assert torch.allclose(bridge.reconstruct(images, quantized=False), bridge.vae.decode(bridge.vae.encode(images).mean), atol=1e-6)
+        assert torch.allclose(bridge.reconstruct(images, quantized=False),
+                              bridge.vae.decode(bridge.vae.encode(images).mean), atol=1e-6)
 
 
 def test_generate_hands_every_option_on(bridge):
-    options = dict(steps=5, cfg_scale=2.0, cfg_schedule="constant", temperature=0.8, top_k=5, top_p=0.9, order="raster",
+    options = dict(steps=5, cfg_scale=2.0, cfg_schedule="constant", temperature=0.8, top_k=5, top_p=0.9,
+                   order="raster",
                    known=(torch.full((4, 16, 5), 3), (torch.arange(16) < 4).repeat(4, 1)))
     indices = generate_indices(bridge.ar, LABELS, generator=seeded(), **options)
     assert torch.equal(bridge.generate(LABELS, generator=seeded(), **options), bridge.detokenize(indices))
@@ -78,12 +87,14 @@ def test_generate_hands_every_option_on(bridge):
 def test_generate_in_chunks(bridge):
     calls = []
     whole = bridge.generate(LABELS, steps=3, generator=seeded())
-    chunked = bridge.generate(LABELS, steps=3, generator=seeded(), chunk_size=3, progress=lambda step, steps: calls.append((step, steps)))
+    chunked = bridge.generate(LABELS, steps=3, generator=seeded(), chunk_size=3, progress=lambda step,
+                              steps: calls.append((step, steps)))
     assert torch.allclose(chunked, whole, atol=1e-5) and calls[-1] == (6, 6)
 
 
 def test_nothing_asks_for_gradients(bridge, images):
-    assert not any(result.requires_grad for result in (bridge.reconstruct(images), bridge.generate(LABELS, steps=1)))
+    assert not any(result.requires_grad
+                   for result in (bridge.reconstruct(images), bridge.generate(LABELS, steps=1)))
 
 
 def test_a_tokenizer_cannot_generate(tiny_tokenizer, images):
@@ -102,11 +113,14 @@ def test_round_trip(bridge, images, tmp_path, dtype, kind):
     order = [3, 1, 4, 0, 2]
     ar = tiny_model(kind, levels=bridge.quantizer.levels, tokens=16)
     ar.head.order.copy_(torch.tensor(order))
-    out = TokenBridge(vae, Quantizer(bridge.quantizer.levels, "fitted"), round_weights_(ar, dtype), "mine").eval()
+    out = TokenBridge(vae, Quantizer(bridge.quantizer.levels, "fitted"), round_weights_(ar, dtype),
+                      "mine").eval()
     back = TokenBridge.from_pretrained(out.save_pretrained(tmp_path / "a", dtype=dtype))
-    assert not any(part.training for part in back.modules()) and back.name == "mine" and back.quantizer.kind == "fitted"
+    assert not any(part.training
+                   for part in back.modules()) and back.name == "mine" and back.quantizer.kind == "fitted"
     assert back.ar.head.order.tolist() == order and back.ar.config == ar.config and back.vae.config == vae.config
-    for (name, value), (other, wanted) in zip(back.state_dict().items(), out.state_dict().items(), strict=True):
+    for (name, value), (other, wanted) in zip(back.state_dict().items(), out.state_dict().items(),
+                                              strict=True):
         assert name == other and torch.equal(value, wanted) and value.dtype == wanted.dtype
     assert torch.equal(back.generate(LABELS, generator=seeded()), out.generate(LABELS, generator=seeded()))
     assert torch.equal(VAE.from_pretrained(tmp_path / "a").encode(images).mean, vae.encode(images).mean)
@@ -114,15 +128,18 @@ def test_round_trip(bridge, images, tmp_path, dtype, kind):
 
 def test_what_is_stored(bridge, tmp_path):
     bridge.save_pretrained(tmp_path / "full")
-    TokenBridge(round_weights_(copy.deepcopy(bridge.vae)), bridge.quantizer, name="x").save_pretrained(tmp_path / "half", torch.bfloat16)
+    TokenBridge(round_weights_(copy.deepcopy(bridge.vae)), bridge.quantizer,
+                name="x").save_pretrained(tmp_path / "half", torch.bfloat16)
     tensors, _ = load_tensors(tmp_path / "full" / "model.safetensors")
-    assert {name.split(".")[0] for name in tensors} == {"vae", "quantizer", "ar"} and "ar.levels" not in tensors
+    assert {name.split(".")[0] for name in tensors} == {"vae", "quantizer",
+        "ar"} and "ar.levels" not in tensors
     assert all(value.dtype in (torch.float32, torch.int64) for value in tensors.values())
     tensors, _ = load_tensors(tmp_path / "half" / "model.safetensors")
     wide = {name for name, value in tensors.items() if value.dtype == torch.float32}
     assert wide == {"vae.latent_mean", "vae.latent_std", "quantizer.levels"}
     config = read_json(tmp_path / "half" / "config.json")
-    assert set(config) == {"format", "name", "vae", "quantizer", "ar", "fingerprints"} and config["ar"] is None
+    assert set(config) == {"format", "name", "vae", "quantizer", "ar",
+                           "fingerprints"} and config["ar"] is None
     assert config["quantizer"] == {"kind": "fitted", "dims": 5, "num_levels": 7}
 
 
@@ -152,7 +169,8 @@ def test_a_fresh_model_is_bound_to_its_first_tokenizer(bridge):
     ar = tiny_model(levels=bridge.quantizer.levels, tokens=16)
     first = TokenBridge(bridge.vae, bridge.quantizer, ar)
     assert ar.trained_on == fingerprints(bridge.vae, bridge.quantizer) == first.check()
-    TokenBridge(copy.deepcopy(bridge.vae), Quantizer(bridge.quantizer.levels), ar)      # equal numbers are the same tokenizer
+    # equal numbers are the same tokenizer
+    TokenBridge(copy.deepcopy(bridge.vae), Quantizer(bridge.quantizer.levels), ar)
     with pytest.raises(ValueError, match="ar: made for another VAE"):
         TokenBridge(other_vae(bridge.vae), bridge.quantizer, ar)
     with pytest.raises(ValueError, match="ar: made for other levels"):
@@ -174,13 +192,16 @@ def test_a_vae_trained_on_cannot_be_saved(bridge, tmp_path):
 
 def test_parts_mixed_on_disk(folder):
     tensors, _ = load_tensors(folder / "model.safetensors")
-    save_tensors(folder / "model.safetensors", {name: value * 1.01 if name == "vae.latent_std" else value for name, value in tensors.items()})
+    save_tensors(folder / "model.safetensors",
+                 {name: value * 1.01 if name == "vae.latent_std" else value for name,
+                  value in tensors.items()})
     with pytest.raises(ValueError, match="made for another VAE"):
         TokenBridge.from_pretrained(folder)
 
 
 def test_bf16_needs_a_rounded_vae(bridge, tmp_path):
-    with pytest.raises(ValueError, match=r"vae: .* does not fit into bfloat16, call round_weights_\(vae\) before"):
+    with pytest.raises(ValueError,
+                       match=r"vae: .* does not fit into bfloat16, call round_weights_\(vae\) before"):
         bridge.save_pretrained(tmp_path / "x", dtype=torch.bfloat16)
     assert not (tmp_path / "x").exists()
 
@@ -232,7 +253,8 @@ def test_a_wrong_config(folder, change, message):
     (lambda t: t.update({"vae.extra": torch.ones(1)}), "has unexpected extra"),
     (lambda t: t.update({"judge.weight": torch.ones(1)}), "has unexpected judge.weight"),
     (lambda t: t.update({"vae.latent_std": torch.full((5,), float("nan"))}), "latent_std: holds NaN"),
-    (lambda t: t.update({"vae.latent_std": torch.ones(4)}), r"latent_std: expected shape \(5,\), got \(4,\)")])
+    (lambda t: t.update({"vae.latent_std": torch.ones(4)}),
+     r"latent_std: expected shape \(5,\), got \(4,\)")])
 def test_wrong_tensors(folder, change, message):
     tensors, _ = load_tensors(folder / "model.safetensors")
     change(tensors)
@@ -276,7 +298,8 @@ def test_example_tokens(bridge, folder, images):
     indices = bridge.tokenize(images)
     path = save_example_tokens(folder, indices, LABELS)
     again, labels = load_example_tokens(folder)
-    assert torch.equal(again, indices) and torch.equal(labels, LABELS) and again.dtype == labels.dtype == torch.int64
+    assert torch.equal(again, indices) and torch.equal(labels,
+        LABELS) and again.dtype == labels.dtype == torch.int64
     assert path.stat().st_size < indices.numel() + 1000
     spoil(folder, lambda c: c["fingerprints"].update(vae="0" * 16))
     with pytest.raises(ValueError, match="tokens.safetensors: made for another VAE"):
@@ -287,12 +310,14 @@ def test_example_tokens(bridge, folder, images):
 @pytest.mark.parametrize("dims, levels, size, factor", [(2, 3, 16, 4), (8, 64, 24, 8)])
 def test_other_sizes(tmp_path, dims, levels, size, factor):
     multipliers = (1,) * {4: 2, 8: 3}[factor]
-    vae = VAE(VAEConfig(image_size=size, latent_dims=dims, factor=factor, width=4, multipliers=multipliers)).eval()
+    vae = VAE(VAEConfig(image_size=size, latent_dims=dims, factor=factor, width=4,
+                        multipliers=multipliers)).eval()
     bridge = TokenBridge(vae, Quantizer.uniform(dims, levels))
     back = TokenBridge.from_pretrained(bridge.save_pretrained(tmp_path))
     images = torch.rand(2, 3, size, size, generator=seeded()) * 2 - 1
     assert torch.equal(back.reconstruct(images), bridge.reconstruct(images))
-    assert back.tokenize(images).shape == (2, (size // factor) ** 2, dims) and back.quantizer.kind == "uniform"
+    assert back.tokenize(images).shape == (2, (size // factor) ** 2,
+                                           dims) and back.quantizer.kind == "uniform"
     assert json.loads((tmp_path / "config.json").read_text())["vae"]["multipliers"] == list(multipliers)
 
 
@@ -305,12 +330,14 @@ def test_other_precisions_go_all_the_way(dtype, kind, tmp_path):
     levels, images = bridge.quantizer.levels.clone(), to_float(synthetic_images(2).images)
     mean, exact = bridge.vae.latent_mean.clone(), bridge.tokenize(images)
     bridge.to(dtype)
-    assert torch.equal(bridge.ar.levels, levels) and torch.equal(bridge.quantizer.levels, levels) and torch.equal(bridge.vae.latent_mean, mean)
+    assert torch.equal(bridge.ar.levels, levels) and torch.equal(bridge.quantizer.levels,
+        levels) and torch.equal(bridge.vae.latent_mean, mean)
     assert bridge.ar.head.out_weight.dtype == bridge.vae.decoder.patch.weight.dtype == dtype
     assert (bridge.tokenize(images) - exact).abs().max() <= 1
     assert bridge.tokenize(images.double()).shape == exact.shape
     labels = torch.tensor([0, 2])
-    plain, guided = (bridge.generate(labels, cfg_scale=scale, generator=torch.Generator().manual_seed(0)) for scale in (1.0, 60.0))   # a tiny model hardly hears its label
+    plain, guided = (bridge.generate(labels, cfg_scale=scale, generator=torch.Generator().manual_seed(0))
+                     for scale in (1.0, 60.0))   # a tiny model hardly hears its label
     assert plain.shape == images.shape and plain.isfinite().all() and not torch.equal(plain, guided)
 
 

@@ -32,10 +32,14 @@ def picture(ax) -> np.ndarray:
 RANDOM = torch.rand(7, 3, 8, 6, generator=torch.Generator().manual_seed(1)) * 2 - 1
 DRAW = {
     "image_grid": lambda ax: plots.image_grid(ax, RANDOM, 3, labels=list("abcdefg")),
-    "image_rows": lambda ax: plots.image_rows(ax, {"real": RANDOM, "quantized": -RANDOM}, heads=list("abcdefg")),
-    "level_histogram": lambda ax: plots.level_histogram(ax, torch.randn(500), torch.linspace(-2, 2, 64), normal=True),
-    "level_ridges": lambda ax: plots.level_ridges(ax, torch.randn(2, 50, 5), torch.linspace(-2, 2, 8).expand(5, 8)),
-    "curves": lambda ax: plots.curves(ax, {"a": [3, 2, 1], "b": ([1, 10, 100], np.ones((4, 3)))}, smoothing=0.5, log_x=True, log_y=True),
+    "image_rows": lambda ax: plots.image_rows(ax, {"real": RANDOM, "quantized": -RANDOM},
+                                              heads=list("abcdefg")),
+    "level_histogram": lambda ax: plots.level_histogram(ax, torch.randn(500), torch.linspace(-2, 2, 64),
+        normal=True),
+    "level_ridges": lambda ax: plots.level_ridges(ax, torch.randn(2, 50, 5),
+        torch.linspace(-2, 2, 8).expand(5, 8)),
+    "curves": lambda ax: plots.curves(ax, {"a": [3, 2, 1], "b": ([1, 10, 100], np.ones((4, 3)))},
+                                      smoothing=0.5, log_x=True, log_y=True),
     "matrix": lambda ax: plots.matrix(ax, torch.randn(3, 4), rows=list("abc"), columns=list("wxyz")),
     "attention_map": lambda ax: plots.attention_map(ax, torch.rand(5, 7), torch.ones(5, 7).tril().bool()),
     "usage_map": lambda ax: plots.usage_map(ax, torch.rand(3, 12)),
@@ -55,7 +59,9 @@ def test_helper_draws_and_returns_its_axes(ax, name):
     assert grey.std() > 5, "nothing would remain on a grey printer"
 
 
-@pytest.mark.parametrize("name", sorted(set(DRAW) - {"image_grid", "image_rows", "order_picture", "matrix", "bars", "grouped_bars"}))
+@pytest.mark.parametrize("name",
+                         sorted(set(DRAW) - {"image_grid", "image_rows", "order_picture", "matrix", "bars",
+                                             "grouped_bars"}))
 def test_axes_are_labelled(ax, name):
     DRAW[name](ax)
     assert ax.get_xlabel() and ax.get_ylabel()
@@ -88,7 +94,8 @@ def test_floats_and_bytes_show_the_same():
 
 def test_curves_differ_without_colour(ax):
     plots.curves(ax, {str(i): [i, i + 1.0] for i in range(8)})
-    looks = {(str(line.get_linestyle()), line._dash_pattern[1] and tuple(line._dash_pattern[1]), line.get_marker()) for line in ax.lines}
+    looks = {(str(line.get_linestyle()), line._dash_pattern[1] and tuple(line._dash_pattern[1]),
+              line.get_marker()) for line in ax.lines}
     assert len(looks) == 8 and len({line.get_marker() for line in ax.lines}) == 8
 
 
@@ -148,7 +155,9 @@ def test_saved_images_are_exact(tmp_path):
     assert ((sheet[..., :3] * 255).round() == plots.tile_images(RANDOM, 4, 2)).all()
 
 
-@pytest.mark.parametrize("save", [lambda path: plots.save_images(path, RANDOM), lambda path: plots.save_figure(plots.panels(), path)])
+@pytest.mark.parametrize("save",
+                         [lambda path: plots.save_images(path, RANDOM),
+                          lambda path: plots.save_figure(plots.panels(), path)])
 def test_full_disk_keeps_the_old_picture(tmp_path, monkeypatch, save):
     path = tmp_path / "x.png"
     path.write_bytes(b"old")
@@ -164,5 +173,6 @@ def test_full_disk_keeps_the_old_picture(tmp_path, monkeypatch, save):
 
 
 def test_a_row_without_labels_takes_no_room_for_them():
-    height = lambda labels: plots.image_grid(plots.panels(), torch.zeros(6, 3, 8, 8), 3, labels).images[0].get_array().shape[0]
+    height = lambda labels: plots.image_grid(plots.panels(), torch.zeros(6, 3, 8, 8), 3,
+                                             labels).images[0].get_array().shape[0]
     assert height(["a", "b", "c", "", "", ""]) == height(None) < height(list("abcdef"))

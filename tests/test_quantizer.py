@@ -10,8 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenbridge.files import load_tensors
-from tokenbridge.quantizer import (Quantizer, dequantize, distortion, fit_levels, gaussian_levels, low_frequency_share,
-                                   midpoints, quantize, spectral_order, uniform_levels)
+from tokenbridge.quantizer import (
+    Quantizer,
+    dequantize,
+    distortion,
+    fit_levels,
+    gaussian_levels,
+    low_frequency_share,
+    midpoints,
+    quantize,
+    spectral_order,
+    uniform_levels,
+)
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "tokenbridge-small.safetensors"
 shapes = st.tuples(st.integers(0, 2**31), st.integers(1, 7), st.integers(2, 37))
@@ -108,7 +118,8 @@ def test_equals_searchsorted(sizes):
     g = seeded(seed)
     levels = random_levels(g, dims, num_levels)
     latents = torch.randn(64, dims, generator=g)
-    assert torch.equal(quantize(latents, levels), torch.searchsorted(midpoints(levels), latents.T.contiguous()).T)
+    assert torch.equal(quantize(latents, levels),
+                       torch.searchsorted(midpoints(levels), latents.T.contiguous()).T)
 
 
 def test_a_shifted_border_is_noticed():
@@ -163,20 +174,23 @@ def paper_levels(num_levels, value_range, sigma_range):
     inner = [NormalDist().inv_cdf(i / num_levels) for i in range(1, num_levels)]
     ends = [-sigma_range] + [min(max(x, -sigma_range), sigma_range) for x in inner] + [sigma_range]
     means = [(pdf(a) - pdf(b)) / (cdf(b) - cdf(a)) for a, b in zip(ends, ends[1:])]
-    return torch.tensor([(g + sigma_range) / (2 * sigma_range) * 2 * value_range - value_range for g in means])
+    return torch.tensor([(g + sigma_range) / (2 * sigma_range) * 2 * value_range - value_range
+                         for g in means])
 
 
 @pytest.mark.parametrize("num_levels", [2, 3, 8, 16, 37, 64, 256])
 @pytest.mark.parametrize("ranges", [(5.0, 3.0), (2.0, 3.0), (3.0, 3.0), (4.0, 2.5)])
 def test_gaussian_levels_follow_the_equations(num_levels, ranges):
     if NormalDist().cdf(-ranges[1]) < 1 / num_levels:
-        torch.testing.assert_close(gaussian_levels(num_levels, *ranges), paper_levels(num_levels, *ranges), rtol=0, atol=1e-4)
+        torch.testing.assert_close(gaussian_levels(num_levels, *ranges), paper_levels(num_levels, *ranges),
+                                   rtol=0, atol=1e-4)
 
 
 def official_values(num_levels, r=3.0, value_range=5.0):
     "Step by step in single precision, as published."
     probability = torch.linspace(0, 1, num_levels + 1, dtype=torch.float32).tolist()   # in 32 bits: not i / k
-    b = torch.tensor([-r] + [NormalDist().inv_cdf(p) for p in probability[1:-1]] + [r], dtype=torch.float64).clamp(-r, r).float()
+    b = torch.tensor([-r] + [NormalDist().inv_cdf(p) for p in probability[1:-1]] + [r],
+                     dtype=torch.float64).clamp(-r, r).float()
     density, below = torch.exp(-b**2 / 2) / math.sqrt(2 * math.pi), 0.5 * (1 + torch.erf(b / math.sqrt(2)))
     means = (density[:-1] - density[1:]) / (below[1:] - below[:-1])
     return (means + r) / (2 * r) * (2 * value_range) - value_range
@@ -203,14 +217,16 @@ def test_gaussian_levels_of_the_fallback_are_means_of_equally_probable_regions()
     "By sampling: N(0, 1) restricted to [-3, 3], cut into 1000 parts of equal probability."
     normal, num_levels = NormalDist(), 1000
     low = normal.cdf(-3)
-    grid = torch.tensor([normal.inv_cdf(low + (1 - 2 * low) * (i + 0.5) / 100_000) for i in range(100_000)], dtype=torch.float64)
+    grid = torch.tensor([normal.inv_cdf(low + (1 - 2 * low) * (i + 0.5) / 100_000) for i in range(100_000)],
+                        dtype=torch.float64)
     means = grid.reshape(num_levels, 100).mean(1) * 5 / 3
     torch.testing.assert_close(gaussian_levels(num_levels).double(), means, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("num_levels", [3, 16, 1000])
 def test_range_map_is_a_scale(num_levels):
-    torch.testing.assert_close(gaussian_levels(num_levels, 5.0, 3.0), gaussian_levels(num_levels, 3.0, 3.0) * 5 / 3)
+    torch.testing.assert_close(gaussian_levels(num_levels, 5.0, 3.0),
+                               gaussian_levels(num_levels, 3.0, 3.0) * 5 / 3)
 
 
 @settings(max_examples=30, deadline=None)
@@ -229,7 +245,8 @@ def test_fit_finds_the_known_optimum():
     "Max (1960): least distortion of a unit Gaussian at 2, 4, 8 and 16 levels."
     quantiles = torch.special.ndtri((torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000)[:, None]
     for num_levels, known in ((2, 0.3634), (4, 0.1175), (8, 0.03454), (16, 0.009497)):
-        assert float(distortion(quantiles, fit_levels(quantiles, num_levels))) == pytest.approx(known, rel=0.005)
+        assert float(distortion(quantiles, fit_levels(quantiles, num_levels))) == pytest.approx(known,
+            rel=0.005)
 
 
 @settings(max_examples=6, deadline=None)
@@ -263,13 +280,15 @@ def test_fit_never_breaks(values, num_levels):
     latents = torch.tensor(values).repeat(40 // len(values) + 1)[:, None]
     levels = fit_levels(latents, num_levels)
     assert bool((levels.diff(dim=-1) > 0).all())
-    assert float(distortion(latents, levels)) <= float(latents.double().var(correction=0)) * 1.001 + 1e-6 * float(latents.abs().max()) ** 2
+    assert float(distortion(latents,
+                            levels)) <= float(latents.double().var(correction=0)) * 1.001 + 1e-6 * float(latents.abs().max()) ** 2
 
 
 def test_repeated_values():
     constant = torch.full((100, 1), 3.0)
     few = torch.randint(5, (100, 1), generator=seeded(0)).float()
-    mostly_zero = torch.where(torch.rand(5000, 1, generator=seeded(1)) < 0.9, 0.0, torch.randn(5000, 1, generator=seeded(2)))
+    mostly_zero = torch.where(torch.rand(5000, 1, generator=seeded(1)) < 0.9, 0.0,
+                              torch.randn(5000, 1, generator=seeded(2)))
     for latents, worst in ((constant, 0.0), (torch.zeros(100, 1), 0.0), (few, 1e-9), (mostly_zero, 0.0015)):
         levels = fit_levels(latents, 16)
         assert bool((levels.diff(dim=-1) > 0).all()) and float(distortion(latents, levels)) <= worst
@@ -324,7 +343,8 @@ def test_one_buffer_saved_and_loaded():
 
 
 def test_kinds():
-    assert [q.kind for q in (Quantizer.gaussian(2, 4), Quantizer.uniform(2, 4), Quantizer(torch.tensor([[0.0, 1.0]])))] == \
+    assert [q.kind for q in (Quantizer.gaussian(2, 4), Quantizer.uniform(2, 4),
+                             Quantizer(torch.tensor([[0.0, 1.0]])))] == \
         ["gaussian", "uniform", "given"]
     assert torch.equal(Quantizer.gaussian(3, 16).levels, gaussian_levels(16).expand(3, -1))
 
@@ -340,7 +360,8 @@ def test_levels_stay_in_32_bits():
 
 # ---- parity with the official model
 
-@pytest.mark.skipif(not GOLDEN.exists(), reason="the golden file tokenbridge-small.safetensors is not at hand")
+@pytest.mark.skipif(not GOLDEN.exists(),
+                    reason="the golden file tokenbridge-small.safetensors is not at hand")
 def test_golden_indices_and_values():
     golden, _ = load_tensors(GOLDEN)
     quantizer = Quantizer.gaussian(16, golden["model.reconstruction_values"].numel())

@@ -25,7 +25,8 @@ def shown(kind: str, content: str) -> dict:
 
 
 def code(source: str, *outputs: dict, tags=()) -> dict:
-    return {"cell_type": "code", "id": f"c{abs(hash(source)) % 10**7}", "metadata": {"tags": list(tags)}, "source": source,
+    return {"cell_type": "code", "id": f"c{abs(hash(source)) % 10**7}", "metadata": {"tags": list(tags)},
+            "source": source,
             "outputs": list(outputs), "execution_count": None}
 
 
@@ -34,7 +35,8 @@ def prose(source: str) -> dict:
 
 
 def book(*cells: dict) -> dict:
-    return {"cells": list(cells), "metadata": {"kernelspec": {"name": "python3", "language": "python", "display_name": "python3"}},
+    return {"cells": list(cells),
+            "metadata": {"kernelspec": {"name": "python3", "language": "python", "display_name": "python3"}},
             "nbformat": 4, "nbformat_minor": 5}
 
 
@@ -60,7 +62,8 @@ def save(folder, name: str, *cells: dict) -> None:
 
 @pytest.mark.parametrize("source, lines", [
     ("#| export\nimport os\n\n# why\nx = 1  # what\n", 2),
-    ('def f(\n    a: int,  # first\n    b: int,  # second\n) -> int:  # sum\n    "Add."\n    return a + b\n', 2),
+    ('def f(\n    a: int,  # first\n    b: int,  # second\n) -> int:  # sum\n    "Add."\n    return a + b\n',
+     2),
     ('"""A cell\nthat only says something."""\n', 0),
     ("text = '''a\nb'''\n", 2),
     ("class A:\n    'Doc.'\n\n    def f(self):\n        return 1\n", 3),
@@ -136,7 +139,8 @@ def test_run_writes_and_check_compares(folder, monkeypatch, capsys):
     assert lessons.main(["run", "--any-data", "01_a"]) == 0
     written = notebooks.read("01_a")
     assert written["cells"][0]["outputs"][0]["text"] == ["fast None\n"]
-    assert notebooks.read_record()["01_a"] == {"cells": [notebooks.source_hash(cell) for cell in written["cells"]],
+    assert notebooks.read_record()["01_a"] == {"cells": [notebooks.source_hash(cell)
+        for cell in written["cells"]],
                                                "seconds": 1, "budget": 2}
     images = folder / "cifar-10-batches-bin"
     images.mkdir()
@@ -158,7 +162,8 @@ def test_a_failing_cell_is_shown(folder):
 
 def test_readme(folder):
     picture = png(np.zeros((4, 4, 3)))
-    save(folder, "index", prose("# Title\n\n[a lesson](03_q.ipynb), [licence](../LICENSE), [web](https://a.b/c), [up](#top)"),
+    save(folder, "index",
+         prose("# Title\n\n[a lesson](03_q.ipynb), [licence](../LICENSE), [web](https://a.b/c), [up](#top)"),
          code("x = 1", printed("hidden")),
          code("#| label: way\n#| alt: the way\ndraw()", shown("image/png", picture)),
          code("#| echo: true\nimport tokenbridge", printed("shown\n")),
@@ -178,7 +183,8 @@ def test_readme(folder):
 
 
 def test_a_progress_bar_leaves_its_last_state():
-    bar = [{"output_type": "stream", "name": "stderr", "text": text} for text in ("\r 0%", "\r 50%", "\r100%\n")]
+    bar = [{"output_type": "stream", "name": "stderr", "text": text}
+           for text in ("\r 0%", "\r 50%", "\r100%\n")]
     words = {"output_type": "stream", "name": "stdout", "text": "done\n"}
     assert [output["text"] for output in lessons.settled([*bar, words, words])] == ["100%\n", "done\ndone\n"]
     picture = {"output_type": "display_data", "data": {"image/png": "x"}}

@@ -13,7 +13,8 @@ def links(name):
     text = ""
     for cell in notebooks.read(name)["cells"]:
         text += cell["source"] if cell["cell_type"] == "markdown" else ""
-        text += "".join(content for kind, content in compare.shown(cell.get("outputs", [])) if kind == "text/markdown")
+        text += "".join(content for kind,
+                        content in compare.shown(cell.get("outputs", [])) if kind == "text/markdown")
     return set(LINK.findall(text))
 
 

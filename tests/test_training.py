@@ -24,10 +24,30 @@ from torch import nn
 from tests import training_runs
 from tokenbridge import training
 from tokenbridge.files import load_tensors
-from tokenbridge.training import (Checkpoint, Muon, TrainConfig, choose_precision, ema_decay_at, ema_init, ema_update_, keep_freed_memory,
-                                  layers_compiled, learning_rate, level_steps, load_checkpoint, make_optimizers, newest_checkpoint, orthogonalize,
-                                  pack_optimizers, save_checkpoint, split_parameters, step_seed, train, unpack_optimizers_,
-                                  weights_swapped)
+from tokenbridge.training import (
+    Checkpoint,
+    Muon,
+    TrainConfig,
+    choose_precision,
+    ema_decay_at,
+    ema_init,
+    ema_update_,
+    keep_freed_memory,
+    layers_compiled,
+    learning_rate,
+    level_steps,
+    load_checkpoint,
+    make_optimizers,
+    newest_checkpoint,
+    orthogonalize,
+    pack_optimizers,
+    save_checkpoint,
+    split_parameters,
+    step_seed,
+    train,
+    unpack_optimizers_,
+    weights_swapped,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 TASKS = list(training_runs.TASKS)
@@ -43,7 +63,8 @@ def one_thread():
 
 def launch(*arguments, **options):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, "-m", *map(str, arguments)], cwd=ROOT, env=environment, capture_output=True, text=True,
+    return subprocess.run([sys.executable, "-m", *map(str, arguments)], cwd=ROOT, env=environment,
+                          capture_output=True, text=True,
                           timeout=900, **options)
 
 
@@ -82,7 +103,8 @@ def killed(tmp_path_factory):
 def test_killed_runs_end_bit_equal(task, killed, tmp_path):
     root, ends, said = killed
     assert [end for end, _ in ends[task]] == [signal.SIGKILL] * 6 + [0], said
-    assert any(name.startswith(".writing") for name in ends[task][0][1]), "the first kill left an unfinished checkpoint"
+    assert any(name.startswith(".writing")
+               for name in ends[task][0][1]), "the first kill left an unfinished checkpoint"
     assert not list((root / task / "checkpoints").glob(".*")), "left-overs are cleared away"
     whole = train(**training_runs.make(task), folder=tmp_path)
     assert_same_runs(root / task, tmp_path)
@@ -91,7 +113,8 @@ def test_killed_runs_end_bit_equal(task, killed, tmp_path):
 
 
 def test_two_processes_with_gradients_of_their_own_take_steps_of_their_own(tmp_path):
-    done = launch("torch.distributed.run", "--standalone", "--nproc_per_node", 2, "-m", "tests.training_runs", "apart", tmp_path)
+    done = launch("torch.distributed.run", "--standalone", "--nproc_per_node", 2, "-m", "tests.training_runs",
+                  "apart", tmp_path)
     assert len(list(tmp_path.glob("*.safetensors"))) == 2, done.stderr
     first, second = (load_tensors(tmp_path / f"{rank}.safetensors")[0]["moved"] for rank in (0, 1))
     assert torch.equal(first, -second)
@@ -102,7 +125,8 @@ def test_two_processes_with_gradients_of_their_own_take_steps_of_their_own(tmp_p
 
 
 def test_two_processes_equal_two_micro_batches(tmp_path):
-    done = launch("torch.distributed.run", "--standalone", "--nproc_per_node", 2, "-m", "tests.training_runs", "distributed", "tokens", tmp_path / "two")
+    done = launch("torch.distributed.run", "--standalone", "--nproc_per_node", 2, "-m", "tests.training_runs",
+                  "distributed", "tokens", tmp_path / "two")
     assert newest_checkpoint(tmp_path / "two") is not None, done.stderr
     train(**training_runs.make("tokens"), folder=tmp_path / "one")
     assert_same_runs(tmp_path / "one", tmp_path / "two", ignore={"accumulation", "processes"})
@@ -148,7 +172,8 @@ def test_damaged_checkpoints_are_passed_over(tmp_path, finished, damage):
     if damage in ("missing", "no state"):
         target.unlink()
     else:
-        target.write_bytes({"cut": data[:-9], "torn state": data[:-9], "flipped": data[:-1] + bytes([data[-1] ^ 1])}[damage])
+        target.write_bytes({"cut": data[:-9], "torn state": data[:-9],
+                            "flipped": data[:-1] + bytes([data[-1] ^ 1])}[damage])
     with pytest.warns(UserWarning, match="step-000024 is incomplete or damaged"):
         assert newest_checkpoint(tmp_path).name == "step-000016"
     with pytest.warns(UserWarning), pytest.raises(ValueError, match="step-000024"):
@@ -175,12 +200,15 @@ def test_resuming_a_finished_run_changes_nothing(finished):
 
 
 def test_two_checkpoints_stay(finished):
-    assert sorted(path.name for path in (finished / "checkpoints").iterdir()) == ["step-000032", "step-000036"]
+    assert sorted(path.name for path in (finished / "checkpoints").iterdir()) == ["step-000032",
+        "step-000036"]
 
 
 def test_checkpoints_beyond_a_million_steps_are_ordered(tmp_path):
     for step in (999_999, 1_000_000):
-        save_checkpoint(tmp_path, Checkpoint(step, {}, {"a": torch.ones(1)}, {"a": torch.ones(1)}, {"a": torch.ones(1)}, [], {}))
+        save_checkpoint(tmp_path,
+                        Checkpoint(step, {}, {"a": torch.ones(1)}, {"a": torch.ones(1)}, {"a": torch.ones(1)},
+                                   [], {}))
     assert newest_checkpoint(tmp_path).name == "step-1000000"
 
 
@@ -206,8 +234,10 @@ def test_existing_checkpoints_are_not_overwritten(finished):
     assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
 
 
-CHANGED = dict(steps=40, batch_size=16, accumulation=1, optimizer="muon", lr=2e-3, muon_lr=1e-3, final_lr=1e-5, warmup=6, schedule="constant",
-               cooldown=0.5, betas=(0.9, 0.99), weight_decay=0.0, clip_norm=2.0, ema_decay=0.99, precision="bf16", channels_last=False, seed=9,
+CHANGED = dict(steps=40, batch_size=16, accumulation=1, optimizer="muon", lr=2e-3, muon_lr=1e-3,
+               final_lr=1e-5, warmup=6, schedule="constant",
+               cooldown=0.5, betas=(0.9, 0.99), weight_decay=0.0, clip_norm=2.0, ema_decay=0.99,
+               precision="bf16", channels_last=False, seed=9,
                log_every=6, eval_every=9)
 
 
@@ -221,7 +251,8 @@ def test_a_changed_optimizer_is_named(tmp_path):   # of a network with blocks, w
     train(**arguments, folder=tmp_path)
     after = "adamw" if before == "muon" else "muon"
     arguments["config"] = replace(arguments["config"], optimizer=after)
-    with pytest.raises(ValueError, match=f"^optimizer: the checkpoint was trained with '{before}', resumed with '{after}'"):
+    with pytest.raises(ValueError,
+                       match=f"^optimizer: the checkpoint was trained with '{before}', resumed with '{after}'"):
         train(**arguments, folder=tmp_path, resume=True)
 
 
@@ -229,7 +260,8 @@ def test_a_changed_optimizer_is_named(tmp_path):   # of a network with blocks, w
 def test_a_changed_setting_is_named(finished, name):
     arguments = training_runs.make("images")
     arguments["config"] = replace(arguments["config"], **{name: CHANGED[name]})
-    named = "'muon' trains the matrices of blocks" if name == "optimizer" else "the checkpoint was trained with"   # this VAE has no blocks
+    # this VAE has no blocks
+    named = "'muon' trains the matrices of blocks" if name == "optimizer" else "the checkpoint was trained with"
     with pytest.raises(ValueError, match=f"^{name}: {named}"):
         train(**arguments, folder=finished, resume=True)
 
@@ -253,7 +285,8 @@ def test_save_every_may_change(tmp_path, finished):
 
 
 @pytest.mark.parametrize("schedule, old, new, where", [
-    ("trapezoid", dict(steps=100), dict(), 20), ("trapezoid", dict(steps=30, cooldown=0.1), dict(cooldown=0.25), 20),
+    ("trapezoid", dict(steps=100), dict(), 20),
+    ("trapezoid", dict(steps=30, cooldown=0.1), dict(cooldown=0.25), 20),
     ("constant", dict(steps=30), dict(), 30)])
 def test_a_level_run_may_change_its_end(tmp_path, schedule, old, new, where):
     "The run with another end is, up to the cooldown, the run that goes on from it: bit for bit."
@@ -269,7 +302,8 @@ def test_a_level_run_may_change_its_end(tmp_path, schedule, old, new, where):
 
 
 @pytest.mark.parametrize("schedule, name, changes", [
-    ("cosine", "steps", dict(steps=50)), ("trapezoid", "steps", dict(steps=20)), ("trapezoid", "cooldown", dict(cooldown=0.9))])
+    ("cosine", "steps", dict(steps=50)), ("trapezoid", "steps", dict(steps=20)),
+    ("trapezoid", "cooldown", dict(cooldown=0.9))])
 def test_an_end_that_has_begun_may_not_change(tmp_path, schedule, name, changes):
     config = replace(training_runs.CONFIG, schedule=schedule)
     stop = lambda step, scalars: (_ for _ in ()).throw(KeyboardInterrupt) if step > 20 else None
@@ -314,10 +348,12 @@ def test_a_loss_that_is_not_finite_stops(tmp_path, value):
     def breaking(module, batch, generator):
         count.append(1)
         return loss_fn(module, batch, generator) * (value if len(count) == 41 else 1)
-    with pytest.raises(RuntimeError, match=rf"loss: became {value} in step 20; last good checkpoint: .*step-000016"):
+    with pytest.raises(RuntimeError,
+                       match=rf"loss: became {value} in step 20; last good checkpoint: .*step-000016"):
         train(**arguments | dict(loss_fn=breaking), folder=tmp_path)
     assert files_of(tmp_path).step == 16
-    assert all(torch.isfinite(p).all() for p in arguments["module"].parameters()), "the weights of the step before are still there"
+    assert all(torch.isfinite(p).all()
+               for p in arguments["module"].parameters()), "the weights of the step before are still there"
 
 
 def test_a_gradient_that_is_not_finite_stops():
@@ -341,7 +377,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, finished):
     assert caught.value.errno == errno.ENOSPC
     assert str(caught.value).startswith(f"cannot write checkpoint {tmp_path}/checkpoints/step-000024: No space left on device")
     assert str(caught.value).endswith("step-000016")
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-000008", "step-000016"]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-000008",
+        "step-000016"]
     train(**training_runs.make("images"), folder=tmp_path, resume=True)
     assert_same_runs(tmp_path, finished)
 
@@ -365,7 +402,8 @@ def test_an_average_of_16_bit_weights_moves():
     ema = training.ema_init(parameter)
     for _ in range(2000):
         training.ema_update_(ema, {"w": torch.full((3,), 1.5, dtype=torch.bfloat16)}, 0.999)
-    assert ema["w"].dtype == torch.float32 and torch.allclose(ema["w"], torch.tensor(1.5 - 0.5 * 0.999 ** 2000), atol=1e-3)
+    assert ema["w"].dtype == torch.float32 and torch.allclose(ema["w"],
+        torch.tensor(1.5 - 0.5 * 0.999 ** 2000), atol=1e-3)
 
 
 def test_a_module_may_have_infinite_buffers(tmp_path):
@@ -377,8 +415,10 @@ def test_a_module_may_have_infinite_buffers(tmp_path):
         def forward(self, x):
             return (super().forward(x) @ (self.mask + 1).softmax(-1)).sum()
     torch.manual_seed(0)
-    run = dict(loss_fn=lambda module, batch, generator: module(batch[0]), make_batch=lambda ids, generator: (torch.ones(len(ids), 2),),
-               num_samples=4, config=TrainConfig(2, batch_size=2, save_every=1), folder=tmp_path, progress=False)
+    run = dict(loss_fn=lambda module, batch, generator: module(batch[0]), make_batch=lambda ids,
+               generator: (torch.ones(len(ids), 2),),
+               num_samples=4, config=TrainConfig(2, batch_size=2, save_every=1), folder=tmp_path,
+               progress=False)
     train(Masked(), **run)
     assert train(Masked(), **run, resume=True).steps == 2
 
@@ -405,9 +445,11 @@ def test_an_unwritable_folder_is_named(tmp_path):
 
 # ---- schedule
 
-@given(st.integers(1, 400), st.integers(0, 100), st.floats(0, 1), st.sampled_from(["cosine", "constant", "trapezoid"]), st.floats(0, 1))
+@given(st.integers(1, 400), st.integers(0, 100), st.floats(0, 1),
+       st.sampled_from(["cosine", "constant", "trapezoid"]), st.floats(0, 1))
 def test_schedule(steps, warmup, final, schedule, cooldown):
-    config = TrainConfig(steps, warmup=warmup, lr=2.0, final_lr=2 * final, schedule=schedule, cooldown=cooldown)
+    config = TrainConfig(steps, warmup=warmup, lr=2.0, final_lr=2 * final, schedule=schedule,
+                         cooldown=cooldown)
     rates = [learning_rate(step, config) for step in range(steps)]
     assert all(0 < rate <= 2 for rate in rates[:-1])
     rising, falling = rates[:warmup], rates[warmup:]
@@ -418,20 +460,23 @@ def test_schedule(steps, warmup, final, schedule, cooldown):
         assert set(falling) <= {2.0}
     if schedule == "trapezoid":
         level = level_steps(config)
-        assert set(rates[warmup:level]) <= {2.0} and steps - level == min(round(cooldown * steps), max(0, steps - warmup))
+        assert set(rates[warmup:level]) <= {2.0} and steps - level == min(round(cooldown * steps),
+            max(0, steps - warmup))
     longer = [learning_rate(step, replace(config, steps=2 * steps)) for step in range(level_steps(config))]
     assert longer == rates[:level_steps(config)]
 
 
 def test_cosine_at_known_places():
     config = TrainConfig(110, warmup=10, lr=1.0, final_lr=0.2)
-    assert [learning_rate(step, config) for step in (0, 9, 10, 60, 110, 500)] == pytest.approx([0.1, 1, 1, 0.6, 0.2, 0.2])
+    assert [learning_rate(step, config)
+            for step in (0, 9, 10, 60, 110, 500)] == pytest.approx([0.1, 1, 1, 0.6, 0.2, 0.2])
 
 
 def test_trapezoid_at_known_places():
     config = TrainConfig(100, warmup=10, lr=1.0, final_lr=0.2, schedule="trapezoid", cooldown=0.4)
     assert level_steps(config) == 60
-    assert [learning_rate(step, config) for step in (0, 9, 10, 60, 80, 100, 500)] == pytest.approx([0.1, 1, 1, 1, 0.6, 0.2, 0.2])
+    assert [learning_rate(step, config)
+            for step in (0, 9, 10, 60, 80, 100, 500)] == pytest.approx([0.1, 1, 1, 1, 0.6, 0.2, 0.2])
 
 
 def test_schedule_reaches_every_optimizer():
@@ -473,7 +518,8 @@ def test_training_averages_its_weights():
     result = train(**arguments, on_step=watch)
     torch.testing.assert_close(result.ema["enter.weight"].double(), expected, atol=1e-6, rtol=0)
     assert not torch.equal(result.ema["enter.weight"], weight)
-    assert torch.equal(result.ema["norm.running_mean"], arguments["module"].norm.running_mean), "buffers are not averaged"
+    assert torch.equal(result.ema["norm.running_mean"],
+                       arguments["module"].norm.running_mean), "buffers are not averaged"
     assert result.ema.keys() == arguments["module"].state_dict().keys()
 
 
@@ -508,13 +554,16 @@ def test_swapped_weights_come_back_after_an_error():
 def test_accumulation_is_the_large_batch():
     results = []
     for accumulation in (1, 2, 4):
-        arguments = training_runs.make("images", replace(training_runs.CONFIG, steps=1, accumulation=accumulation, clip_norm=1e9))
+        arguments = training_runs.make("images",
+                                       replace(training_runs.CONFIG, steps=1, accumulation=accumulation,
+                                               clip_norm=1e9))
         data = torch.randn(8, 3, 6, 6, generator=torch.Generator().manual_seed(0))
         arguments["module"] = nn.Conv2d(3, 3, 1)
         with torch.no_grad():
             for p in arguments["module"].parameters():
                 p.fill_(0.1)
-        arguments |= dict(loss_fn=lambda module, batch, _: F.mse_loss(module(batch[0]), batch[0]), num_samples=8,
+        arguments |= dict(loss_fn=lambda module, batch, _: F.mse_loss(module(batch[0]), batch[0]),
+                          num_samples=8,
                           make_batch=lambda ids, _: (data[ids],))
         results.append(train(**arguments).history[0])
     for row in results[1:]:
@@ -528,7 +577,8 @@ def test_clipping_bounds_the_gradient():
     step = torch.optim.AdamW.step
 
     def watched(self, closure=None):
-        lengths.append(torch.cat([p.grad.flatten() for group in self.param_groups for p in group["params"]]).norm().item())
+        lengths.append(torch.cat([p.grad.flatten() for group in self.param_groups
+                                  for p in group["params"]]).norm().item())
         return step(self, closure)
     with mock.patch.object(torch.optim.AdamW, "step", watched):
         history = train(**arguments).history
@@ -541,7 +591,8 @@ def test_only_named_parameters_are_trained(tmp_path):
     before = ema_init(arguments["module"].state_dict())
     result = train(**arguments, trainable=["leave"], folder=tmp_path)
     after = arguments["module"].state_dict()
-    assert torch.equal(before["enter.weight"], after["enter.weight"]) and torch.equal(before["enter.weight"], result.ema["enter.weight"])
+    assert torch.equal(before["enter.weight"], after["enter.weight"]) and torch.equal(before["enter.weight"],
+        result.ema["enter.weight"])
     assert not torch.equal(before["leave.weight"], after["leave.weight"])
     assert {name.split("|")[0] for name in files_of(tmp_path).optimizer} == {"leave.weight", "leave.bias"}
     assert all(p.requires_grad for p in arguments["module"].parameters())
@@ -551,8 +602,10 @@ def test_parameters_are_sorted():
     groups = split_parameters(training_runs.TinyTokens())
     assert groups["blocks"] == [f"blocks.{i}.{name}.weight" for i in range(2) for name in ("qkv", "proj")]
     assert groups["decayed"] == ["out.weight"]
-    assert {"embed.weight", "position", "out.bias", "blocks.0.norm.weight", "blocks.0.norm.bias"} <= set(groups["plain"])
-    assert sorted(sum(groups.values(), [])) == sorted(name for name, _ in training_runs.TinyTokens().named_parameters())
+    assert {"embed.weight", "position", "out.bias", "blocks.0.norm.weight",
+            "blocks.0.norm.bias"} <= set(groups["plain"])
+    assert sorted(sum(groups.values(), [])) == sorted(name for name,
+        _ in training_runs.TinyTokens().named_parameters())
     assert "enter.weight" in split_parameters(training_runs.TinyImages())["decayed"]
 
 
@@ -568,7 +621,8 @@ def test_singular_values_come_near_one(shape):
     large = before > 0.03 * before.max()  # of a square matrix the smallest ones need more iterations
     assert values.max() < 1.3 and values[large].min() > 0.5 and large.float().mean() > 0.9
     left, _, right = torch.linalg.svd(matrices, full_matrices=False)
-    cosine = (orthogonalize(matrices) * (left @ right)).sum((1, 2)) / (orthogonalize(matrices).norm(dim=(1, 2)) * (left @ right).norm(dim=(1, 2)))
+    cosine = (orthogonalize(matrices) * (left @ right)).sum((1,
+        2)) / (orthogonalize(matrices).norm(dim=(1, 2)) * (left @ right).norm(dim=(1, 2)))
     assert cosine.min() > 0.9, "the directions of the singular vectors stay"
 
 
@@ -621,7 +675,9 @@ def test_optimizer_memories_survive_the_trip():
 # ---- seeds and precision
 
 def test_seeds_differ_everywhere():
-    seeds = {step_seed(*place) for place in [(s, t, m, w) for s in range(5) for t in range(20) for m in range(4) for w in ("", "dropout")]}
+    seeds = {step_seed(*place)
+             for place in [(s, t, m, w) for s in range(5) for t in range(20) for m in range(4)
+                           for w in ("", "dropout")]}
     assert len(seeds) == 5 * 20 * 4 * 2 and all(0 <= seed < 2**63 for seed in seeds)
 
 
@@ -634,7 +690,8 @@ def test_precision_follows_the_processor():
         assert choose_precision("cpu") == "bf16"
     with mock.patch.object(training, "_processor_has_bf16", lambda: False):
         assert choose_precision("cpu") == "fp32"
-    with mock.patch.object(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation):
+    with mock.patch.object(torch.cuda, "is_bf16_supported",
+                           lambda including_emulation=True: including_emulation):
         assert choose_precision("cuda") == "fp32"
     assert choose_precision("cpu", "bf16") == "bf16" and choose_precision("cpu", "fp32") == "fp32"
 
@@ -659,7 +716,8 @@ for listens in (False, True):
 def test_memory_is_kept():
     done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True)
     (_, usual), (listens, kept) = (map(int, line.split()) for line in done.stdout.splitlines())
-    assert listens and kept < 5 and usual >= 10 * 32   # 10 times 64 MB: 32 pages of 2 MB each, or thousands of small ones
+    # 10 times 64 MB: 32 pages of 2 MB each, or thousands of small ones
+    assert listens and kept < 5 and usual >= 10 * 32
 
 
 def test_only_glibc_is_asked_to_keep_memory(monkeypatch):
@@ -729,7 +787,8 @@ def test_compiled_training_is_the_same_training():
         counters.clear()
         result = train(stack, lambda module, batch, generator: module(batch[0]).square().mean(),
                        lambda ids, generator: (torch.stack([ids, ids + 1, ids % 3, ids % 5], 1).float(),), 64,
-                       TrainConfig(4, batch_size=16, warmup=0, precision="fp32", log_every=1, eval_every=2), evaluate=evaluate,
+                       TrainConfig(4, batch_size=16, warmup=0, precision="fp32", log_every=1, eval_every=2),
+                       evaluate=evaluate,
                        progress=False, device="cpu", compiled=compiled)
         graphs = counters["stats"]["unique_graphs"]
         assert graphs > 1 if compiled else not graphs   # one of them is the compiler's test
@@ -747,7 +806,8 @@ def test_a_list_of_betas_is_the_same_settings():
 def test_bf16_trains_with_fp32_weights():
     seen = []
     arguments = training_runs.make("images", replace(training_runs.CONFIG, steps=2, precision="bf16"))
-    arguments["loss_fn"] = lambda module, batch, _: (seen.append(module(batch[0]).dtype), F.mse_loss(module(batch[0]).float(), batch[0]))[1]
+    arguments["loss_fn"] = lambda module, batch, _: (seen.append(module(batch[0]).dtype),
+        F.mse_loss(module(batch[0]).float(), batch[0]))[1]
     train(**arguments)
     assert set(seen) == {torch.bfloat16}
     assert {p.dtype for p in arguments["module"].parameters()} == {torch.float32}
@@ -767,13 +827,15 @@ def test_what_the_caller_calls_the_same_must_be_the_same(tmp_path):
     arguments["config"] = replace(arguments["config"], steps=4)
     train(**arguments, folder=tmp_path, identity={"tokenizer": {"vae": "aa"}})
     again = training_runs.make("images") | dict(config=arguments["config"], folder=tmp_path, resume=True)
-    with pytest.raises(ValueError, match="^tokenizer.vae: the checkpoint was trained with 'aa', resumed with 'bb'"):
+    with pytest.raises(ValueError,
+                       match="^tokenizer.vae: the checkpoint was trained with 'aa', resumed with 'bb'"):
         train(**again, identity={"tokenizer": {"vae": "bb"}})
     assert train(**again, identity={"tokenizer": {"vae": "aa"}}).steps == 4
 
 
 def test_what_the_caller_calls_the_same_has_names_of_its_own():
-    with pytest.raises(ValueError, match="^identity: expected names that the training does not use itself, got lr, seed"):
+    with pytest.raises(ValueError,
+                       match="^identity: expected names that the training does not use itself, got lr, seed"):
         train(**training_runs.make("images"), identity={"seed": 7, "lr": 1, "data": "x"})
 
 
@@ -785,7 +847,8 @@ def test_micro_batches_report_the_same_scalars():
         calls.append(1)
         return plain(*inputs), {"one": torch.ones(())} if len(calls) % 2 else {}
 
-    with pytest.raises(ValueError, match=r"^loss_fn: expected the same scalars from every micro-batch, got \[\] after \['one'\]"):
+    with pytest.raises(ValueError,
+                       match=r"^loss_fn: expected the same scalars from every micro-batch, got \[\] after \['one'\]"):
         train(**arguments | dict(loss_fn=loss_fn))
 
 
@@ -798,7 +861,8 @@ class Tied(nn.Module):
 
 def test_shared_parameters_are_averaged_under_each_name():
     module = Tied()
-    result = train(module, lambda m, batch, generator: m.second(m.first(batch[0])).square().mean(), lambda ids, generator: (torch.ones(len(ids), 3),),
+    result = train(module, lambda m, batch, generator: m.second(m.first(batch[0])).square().mean(),
+                   lambda ids, generator: (torch.ones(len(ids), 3),),
                    8, TrainConfig(12, batch_size=4, warmup=0, precision="fp32"), progress=False, device="cpu")
     assert torch.equal(result.ema["first.weight"], result.ema["second.weight"])
     assert not torch.equal(result.ema["second.weight"], module.second.weight)
@@ -830,7 +894,8 @@ def test_beginning_anew_is_said(tmp_path):
 
 def test_a_batch_may_be_a_list():
     seen = []
-    loss = lambda module, batch, generator: (seen.append(len(batch)), module(batch[0]).sum() + 0 * batch[1].sum())[1]
+    loss = lambda module, batch, generator: (seen.append(len(batch)),
+                                             module(batch[0]).sum() + 0 * batch[1].sum())[1]
     train(nn.Linear(1, 1), loss, lambda ids, generator: [torch.ones(len(ids), 1), torch.zeros(1)], 4,
           TrainConfig(1, batch_size=2, warmup=0, precision="fp32"), progress=False, device="cpu")
     assert seen == [2]
@@ -841,6 +906,7 @@ def test_what_the_caller_has_compiled_trains_compiled():
     for layer in stack.layers:
         layer.compile(backend=lambda graph, inputs: (graphs.append(graph), graph.forward)[1])
     before = translations(stack)
-    train(stack, lambda module, batch, generator: module(batch[0]).square().mean(), lambda ids, generator: (torch.ones(len(ids), 4),), 4,
+    train(stack, lambda module, batch, generator: module(batch[0]).square().mean(), lambda ids,
+          generator: (torch.ones(len(ids), 4),), 4,
           TrainConfig(1, batch_size=2, warmup=0, precision="fp32"), progress=False, device="cpu")
     assert graphs and translations(stack) == before

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from tokenbridge.transformer import AdaLNBlock, Attention, Block, KVCache, Mlp, Modulation, attention, init_weights
+from tokenbridge.transformer import (
+    AdaLNBlock,
+    Attention,
+    Block,
+    KVCache,
+    Mlp,
+    Modulation,
+    attention,
+    init_weights,
+)
 
 
 def rand(*shape: int, seed: int = 0, dtype=torch.float64) -> torch.Tensor:
@@ -18,19 +27,24 @@ def reference(queries, keys, values, allowed=None):
     "Every query by itself, in Python."
     out = torch.zeros(*queries.shape[:3], values.shape[-1], dtype=queries.dtype)
     b, heads, n, c = queries.shape
-    allowed = torch.ones(b, heads, n, keys.shape[2], dtype=torch.bool) if allowed is None else allowed.expand(b, heads, n, -1)
+    allowed = torch.ones(b, heads, n, keys.shape[2],
+                         dtype=torch.bool) if allowed is None else allowed.expand(b, heads, n, -1)
     for image, head, query in [(i, j, k) for i in range(b) for j in range(heads) for k in range(n)]:
-        scores = [math.exp(float((queries[image, head, query] @ key).detach()) / math.sqrt(c)) for key in keys[image, head]]
+        scores = [math.exp(float((queries[image, head, query] @ key).detach()) / math.sqrt(c))
+                  for key in keys[image, head]]
         scores = [score if may else 0.0 for score, may in zip(scores, allowed[image, head, query].tolist())]
         if sum(scores):
-            out[image, head, query] = sum(score / sum(scores) * value for score, value in zip(scores, values[image, head]))
+            out[image, head, query] = sum(score / sum(scores) * value for score,
+                                          value in zip(scores, values[image, head]))
     return out
 
 
-@given(b=st.integers(1, 2), heads=st.integers(1, 3), n=st.integers(1, 5), cached=st.integers(0, 4), c=st.integers(1, 7),
+@given(b=st.integers(1, 2), heads=st.integers(1, 3), n=st.integers(1, 5), cached=st.integers(0, 4),
+       c=st.integers(1, 7),
        masked=st.booleans(), causal=st.booleans(), seed=st.integers(0, 99))
 def test_attention_equals_the_loop(b, heads, n, cached, c, masked, causal, seed):
-    queries, keys, values = rand(b, heads, n, c, seed=seed), rand(b, heads, n + cached, c, seed=seed + 1), rand(b, heads, n + cached, c + 2, seed=seed + 2)
+    queries, keys, values = rand(b, heads, n, c, seed=seed), rand(b, heads, n + cached, c,
+        seed=seed + 1), rand(b, heads, n + cached, c + 2, seed=seed + 2)
     mask = rand(b, n + cached, seed=seed) > -0.5 if masked else None
     allowed = torch.ones(1, 1, n, n + cached, dtype=torch.bool)
     if masked:
@@ -39,7 +53,8 @@ def test_attention_equals_the_loop(b, heads, n, cached, c, masked, causal, seed)
         allowed = allowed & (torch.arange(n + cached) <= cached + torch.arange(n)[:, None])
     expected = reference(queries, keys, values, allowed)
     for choice in (True, False, None):
-        torch.testing.assert_close(attention(queries, keys, values, mask, causal, written_out=choice), expected)
+        torch.testing.assert_close(attention(queries, keys, values, mask, causal, written_out=choice),
+                                   expected)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -47,7 +62,8 @@ def test_attention_equals_the_loop(b, heads, n, cached, c, masked, causal, seed)
 def test_both_programs_have_the_same_gradient(masked, causal):
     inputs = [rand(2, 3, 6, 5, seed=i).requires_grad_() for i in range(3)]
     mask = torch.tensor([[True] * 6, [False, True, True, False, True, False]]) if masked else None
-    gradients = [torch.autograd.grad(attention(*inputs, mask, causal, written_out=choice).square().sum(), inputs) for choice in (True, False)]
+    gradients = [torch.autograd.grad(attention(*inputs, mask, causal, written_out=choice).square().sum(),
+                                     inputs) for choice in (True, False)]
     torch.testing.assert_close(*gradients)
 
 
@@ -64,7 +80,8 @@ def test_the_faster_program_is_chosen(monkeypatch):
     from tokenbridge import transformer
     calls = []
     monkeypatch.setattr(transformer, "_written_out", lambda q, k, v, *rest: calls.append(k.shape[2]) or q)
-    short, long = (rand(1, 1, num, 4).requires_grad_() for num in (transformer._SHORT, transformer._SHORT + 1))
+    short, long = (rand(1, 1, num, 4).requires_grad_()
+                   for num in (transformer._SHORT, transformer._SHORT + 1))
     attention(short, short, short), attention(long, long, long)
     with torch.no_grad():
         attention(short * 1, short, short)
@@ -82,7 +99,8 @@ def test_attention_dropout_keeps_the_mean():
 def test_half_precision_stays_close(dtype):
     inputs = [rand(2, 3, 6, 8, seed=i, dtype=torch.float32) for i in range(3)]
     for choice in (True, False):
-        out = attention(*(t.to(dtype) for t in inputs), torch.ones(2, 6, dtype=torch.bool), True, written_out=choice)
+        out = attention(*(t.to(dtype) for t in inputs), torch.ones(2, 6, dtype=torch.bool), True,
+                        written_out=choice)
         assert out.dtype == dtype
         torch.testing.assert_close(out.float(), attention(*inputs, causal=True), atol=0.03, rtol=0)
 
@@ -106,14 +124,16 @@ def test_attention_layer_equals_multihead_attention(width, heads, causal):
 def test_block_equals_encoder_layer(ratio, eps):
     torch.manual_seed(0)
     block = Block(16, 4, ratio, norm_eps=eps)
-    oracle = nn.TransformerEncoderLayer(16, 4, int(16 * ratio), 0.0, "gelu", eps, batch_first=True, norm_first=True)
+    oracle = nn.TransformerEncoderLayer(16, 4, int(16 * ratio), 0.0, "gelu", eps, batch_first=True,
+                                        norm_first=True)
     for parameter in block.parameters():
         nn.init.normal_(parameter, std=0.3)
     pairs = [(oracle.norm1, block.norm1), (oracle.norm2, block.norm2), (oracle.linear1, block.mlp.fc1),
              (oracle.linear2, block.mlp.fc2), (oracle.self_attn.out_proj, block.attn.proj)]
     for theirs, ours in pairs:
         theirs.load_state_dict(ours.state_dict())
-    oracle.self_attn.load_state_dict({"in_proj_weight": block.attn.qkv.weight, "in_proj_bias": block.attn.qkv.bias}, strict=False)
+    oracle.self_attn.load_state_dict({"in_proj_weight": block.attn.qkv.weight,
+                                      "in_proj_bias": block.attn.qkv.bias}, strict=False)
     x, mask = torch.randn(2, 9, 16), torch.tensor([[True] * 9, [True] * 5 + [False] * 4])
     causal = torch.ones(9, 9, dtype=torch.bool).triu(1)
     torch.testing.assert_close(block(x), oracle(x), atol=1e-5, rtol=1e-4)
@@ -162,14 +182,16 @@ def test_steered_block_is_its_formula(qk_norm):
     queries, keys, values = qkv.reshape(2, 5, 3, 3, 4).permute(2, 0, 3, 1, 4)
     if qk_norm:
         queries, keys = layer_norm(queries, block.attn.q_norm), layer_norm(keys, block.attn.k_norm)
-    answers = reference(queries, keys, values, torch.ones(5, 5, dtype=torch.bool).tril()).transpose(1, 2).reshape(2, 5, 12)
+    answers = reference(queries, keys, values, torch.ones(5, 5, dtype=torch.bool).tril()).transpose(1,
+        2).reshape(2, 5, 12)
     expected = x + gate1 * block.attn.proj(answers)
     expected = expected + gate2 * block.mlp(layer_norm(expected, block.norm2) * (1 + scale2) + shift2)
     torch.testing.assert_close(block(x, block.modulation(condition)), expected)
 
 
 def test_steered_block_starts_as_the_identity_and_learns_from_there():
-    block, x, condition = AdaLNBlock(12, 3), rand(2, 5, 12, dtype=torch.float32), rand(2, 5, 12, seed=1, dtype=torch.float32)
+    block, x, condition = AdaLNBlock(12, 3), rand(2, 5, 12, dtype=torch.float32), rand(2, 5, 12, seed=1,
+        dtype=torch.float32)
     out = block(x, block.modulation(condition))
     assert torch.equal(out, x)
     (out * x).sum().backward()
@@ -206,7 +228,8 @@ def test_key_mask_hides_values():
     other = x.clone()
     other[1, 3:] = 1e4
     torch.testing.assert_close(block(x, mask)[:, :3], block(other, mask)[:, :3])
-    torch.testing.assert_close(block(x, mask)[1:, :3], block(x[1:, :3]), atol=1e-5, rtol=1e-5)  # padding changes nothing
+    # padding changes nothing
+    torch.testing.assert_close(block(x, mask)[1:, :3], block(x[1:, :3]), atol=1e-5, rtol=1e-5)
 
 
 # ---------------------------------------------------------------------- the cache
@@ -250,9 +273,12 @@ def test_init_weights():
 
 
 def test_parameter_names_and_shapes():
-    shapes = {name: tuple(value.shape) for name, value in AdaLNBlock(12, 3).state_dict().items() if name.endswith("weight")}
-    assert shapes == {"norm1.weight": (12,), "norm2.weight": (12,), "attn.qkv.weight": (36, 12), "attn.proj.weight": (12, 12),
-                      "attn.q_norm.weight": (4,), "attn.k_norm.weight": (4,), "mlp.fc1.weight": (48, 12), "mlp.fc2.weight": (12, 48),
+    shapes = {name: tuple(value.shape) for name,
+              value in AdaLNBlock(12, 3).state_dict().items() if name.endswith("weight")}
+    assert shapes == {"norm1.weight": (12,), "norm2.weight": (12,), "attn.qkv.weight": (36, 12),
+                      "attn.proj.weight": (12, 12),
+                      "attn.q_norm.weight": (4,), "attn.k_norm.weight": (4,), "mlp.fc1.weight": (48, 12),
+                      "mlp.fc2.weight": (12, 48),
                       "modulation.weight": (72, 12)}
     assert len(Modulation(8, 2)(torch.zeros(3, 8))) == 2
 
@@ -262,4 +288,5 @@ def test_parameter_names_and_shapes():
 def test_no_images_are_no_error(mask, causal):
     queries = torch.randn(0, 2, 5, 4, requires_grad=True)
     for written_out in (True, False):
-        assert attention(queries, queries, queries, mask, causal, written_out=written_out).shape == (0, 2, 5, 4)
+        assert attention(queries, queries, queries, mask, causal, written_out=written_out).shape == (0, 2, 5,
+            4)

@@ -8,7 +8,15 @@ from tokenbridge.classifier import FeatureNet
 from tokenbridge.data import synthetic_images, to_float
 from tokenbridge.pipeline import TokenBridge
 from tokenbridge.quantizer import Quantizer
-from tokenbridge.vae import VAE, VAEConfig, fit_latent_scale_, patch_pca, perceptual_distance, start_at_pca_, vae_loss
+from tokenbridge.vae import (
+    VAE,
+    VAEConfig,
+    fit_latent_scale_,
+    patch_pca,
+    perceptual_distance,
+    start_at_pca_,
+    vae_loss,
+)
 
 IMAGES = to_float(synthetic_images(300).images)
 SMALL = VAEConfig(width=8)
@@ -40,8 +48,10 @@ def test_it_starts_as_pca():
 
 
 @pytest.mark.parametrize("config", [
-    VAEConfig(image_size=16, latent_dims=5, factor=4, width=8), VAEConfig(image_size=32, latent_dims=3, factor=16, width=4, blocks=2),
-    VAEConfig("kl16", image_size=16, latent_dims=5, factor=4, width=8, multipliers=(1, 1, 2), blocks=1, groups=4)])
+    VAEConfig(image_size=16, latent_dims=5, factor=4, width=8),
+    VAEConfig(image_size=32, latent_dims=3, factor=16, width=4, blocks=2),
+    VAEConfig("kl16", image_size=16, latent_dims=5, factor=4, width=8, multipliers=(1, 1, 2), blocks=1,
+              groups=4)])
 def test_any_size(config):
     vae = VAE(config).eval()
     images = torch.rand(2, 3, config.image_size, config.image_size) * 2 - 1
@@ -92,7 +102,8 @@ def test_reading_back_is_exact_and_strict(tmp_path):
     vae = fit_latent_scale_(fresh(), IMAGES)
     TokenBridge(vae, Quantizer.fit(torch.randn(500, 16), 4)).save_pretrained(tmp_path)
     back = VAE.from_pretrained(tmp_path)
-    assert all(torch.equal(a, b) for a, b in zip(vae.state_dict().values(), back.state_dict().values(), strict=True))
+    assert all(torch.equal(a, b) for a,
+               b in zip(vae.state_dict().values(), back.state_dict().values(), strict=True))
     (tmp_path / "model.safetensors").write_bytes((tmp_path / "model.safetensors").read_bytes()[:-100])
     with pytest.raises((ValueError, OSError)):
         VAE.from_pretrained(tmp_path)

@@ -8,7 +8,8 @@ import pytest
 
 from tests.tools.notebooks import ROOT
 
-PARTS = ["settings.ini", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "tokenbridge", "data/pretrained"]
+PARTS = ["settings.ini", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "tokenbridge",
+         "data/pretrained"]
 GENERATE = """
 import sys, pathlib, torch, tokenbridge
 assert pathlib.Path(tokenbridge.__file__).is_relative_to(sys.argv[1]), tokenbridge.__file__
@@ -34,9 +35,11 @@ def installed(tmp_path_factory):
         source, target = ROOT / part, base / "source" / part
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", base / "dist", base / "source")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", base / "dist",
+        base / "source")
     wheel, = (base / "dist").glob("tokenbridge-*.whl")
-    run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", base / "installed", wheel)
+    run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", base / "installed",
+        wheel)
     return base / "installed"
 
 
@@ -54,6 +57,7 @@ def test_wheel_generates(installed, elsewhere):
 
 
 def test_command_of_the_wheel_generates(installed, elsewhere):
-    run(sys.executable, installed / "bin" / "tokenbridge", "generate", "--labels", "horse,8", "--num", "1", "--steps", "4",
+    run(sys.executable, installed / "bin" / "tokenbridge", "generate", "--labels", "horse,8", "--num", "1",
+        "--steps", "4",
         "--out", "images", **elsewhere)
     assert len(list((elsewhere["cwd"] / "images").glob("*.png"))) == 3, "two images and the grid"

@@ -18,7 +18,8 @@ from torch import nn
 from tokenbridge import training
 from tokenbridge.training import TrainConfig, train
 
-CONFIG = TrainConfig(36, batch_size=8, accumulation=2, warmup=5, log_every=5, save_every=8, eval_every=15, precision="fp32", seed=3)
+CONFIG = TrainConfig(36, batch_size=8, accumulation=2, warmup=5, log_every=5, save_every=8, eval_every=15,
+                     precision="fp32", seed=3)
 
 
 class TinyBlock(nn.Module):
@@ -55,7 +56,8 @@ class TinyImages(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.enter, self.norm, self.leave = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.Conv2d(6, 3, 3, padding=1)
+        self.enter, self.norm, self.leave = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.Conv2d(6, 3,
+            3, padding=1)
         self.dropout = nn.Dropout2d(0.2)
 
     def forward(self, images):
@@ -80,7 +82,8 @@ def tokens_task(config: TrainConfig = CONFIG) -> dict:
         flip = torch.rand((), generator=generator) < 0.5
         return (data[ids].flip(1) if flip else data[ids],)
 
-    return dict(module=TinyTokens(), loss_fn=loss_fn, make_batch=make_batch, num_samples=len(data), config=replace(config, optimizer="muon"))
+    return dict(module=TinyTokens(), loss_fn=loss_fn, make_batch=make_batch, num_samples=len(data),
+                config=replace(config, optimizer="muon"))
 
 
 def images_task(config: TrainConfig = CONFIG) -> dict:
@@ -92,7 +95,8 @@ def images_task(config: TrainConfig = CONFIG) -> dict:
         noise = torch.randn(images.shape, generator=generator)
         return F.mse_loss(module(images + noise), images)
 
-    return dict(module=TinyImages(), loss_fn=loss_fn, make_batch=lambda ids, generator: (data[ids],), num_samples=len(data),
+    return dict(module=TinyImages(), loss_fn=loss_fn, make_batch=lambda ids, generator: (data[ids],),
+                num_samples=len(data),
                 config=replace(config, channels_last=True))
 
 
@@ -101,9 +105,10 @@ def generator_task(config: TrainConfig = CONFIG) -> dict:
     from tokenbridge.backbone import BackboneConfig
     from tokenbridge.head import HeadConfig
     from tokenbridge.model import ARConfig, ARModel
-    backbone = BackboneConfig(tokens=6, dims=5, classes=3, width=24, encoder_blocks=1, decoder_blocks=1, heads=3, class_tokens=2,
+    backbone = BackboneConfig(tokens=6, dims=5, classes=3, width=24, encoder_blocks=1, decoder_blocks=1,
+                              heads=3, class_tokens=2,
                               dropout=0.1, attention_dropout=0.1, label_dropout=0.3)
-    head = HeadConfig(dims=5, levels=7, context_width=24, width=16, blocks=2, heads=2, dropout=0.1)
+    head = HeadConfig(dims=5, num_levels=7, context_width=24, width=16, blocks=2, heads=2, dropout=0.1)
     levels = torch.linspace(-2, 2, 7).repeat(5, 1)
     indices, labels = _numbers(30, 6, 5).mul(1.5).add(3).clamp(0, 6).long(), torch.arange(30) % 3
 
@@ -111,7 +116,8 @@ def generator_task(config: TrainConfig = CONFIG) -> dict:
         return module.loss(*batch, generator=generator)
 
     module = ARModel(ARConfig(backbone, head), levels)
-    return dict(module=module, loss_fn=loss_fn, make_batch=lambda ids, generator: (indices[ids], labels[ids]), num_samples=30,
+    return dict(module=module, loss_fn=loss_fn, make_batch=lambda ids, generator: (indices[ids], labels[ids]),
+                num_samples=30,
                 config=replace(config, optimizer="muon"))
 
 
@@ -119,12 +125,14 @@ def vae_task(config: TrainConfig = CONFIG) -> dict:
     "The real VAE, started at PCA, with noise in its latents."
     from tokenbridge.vae import VAE, VAEConfig, start_at_pca_, vae_loss
     images = _numbers(30, 3, 8, 8).tanh()
-    module = start_at_pca_(VAE(VAEConfig(image_size=8, latent_dims=5, factor=4, width=8, multipliers=(1, 2))), images)
+    module = start_at_pca_(VAE(VAEConfig(image_size=8, latent_dims=5, factor=4, width=8, multipliers=(1, 2))),
+                           images)
 
     def loss_fn(module, batch, generator):
         return vae_loss(module, *batch, generator=generator)
 
-    return dict(module=module, loss_fn=loss_fn, make_batch=lambda ids, generator: (images[ids],), num_samples=30,
+    return dict(module=module, loss_fn=loss_fn, make_batch=lambda ids, generator: (images[ids],),
+                num_samples=30,
                 config=replace(config, channels_last=True))
 
 
@@ -206,8 +214,10 @@ def killed_and_finished(task: str, folder: str) -> list:
     "(exit status, content of the folder of checkpoints) of seven parts of one training."
     chance, ends = random.Random(os.urandom(8)), []
     plan = [lambda: killed_in_checkpoint(task, folder, "half a file")]
-    plan += [lambda: killed_at_step(task, folder, chance.randint(1, 11), chance.random() * 0.02) for _ in range(3)]
-    plan += [lambda place=place: killed_in_checkpoint(task, folder, place) for place in ("before the rename", "after the rename")]
+    plan += [lambda: killed_at_step(task, folder, chance.randint(1, 11), chance.random() * 0.02)
+             for _ in range(3)]
+    plan += [lambda place=place: killed_in_checkpoint(task, folder, place)
+             for place in ("before the rename", "after the rename")]
     for part in plan:
         ends.append((part(), [path.name for path in sorted(Path(folder).glob("checkpoints/*"))]))
     process, pipe = in_fork(lambda _: train(**make(task), folder=folder, resume=True))

@@ -213,6 +213,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'tokenbridge.data.centre_square': ('data.html#centre_square', 'tokenbridge/data.py'),
                                   'tokenbridge.data.download_cifar10': ('data.html#download_cifar10', 'tokenbridge/data.py'),
                                   'tokenbridge.data.fetch': ('data.html#fetch', 'tokenbridge/data.py'),
+                                  'tokenbridge.data.hashed_seed': ('data.html#hashed_seed', 'tokenbridge/data.py'),
                                   'tokenbridge.data.image_folder': ('data.html#image_folder', 'tokenbridge/data.py'),
                                   'tokenbridge.data.load_cifar10': ('data.html#load_cifar10', 'tokenbridge/data.py'),
                                   'tokenbridge.data.load_images': ('data.html#load_images', 'tokenbridge/data.py'),

@@ -95,7 +95,8 @@ class BackboneConfig:
             check_number(name, getattr(self, name), 0, 1)
         for name in ("mlp_ratio", "norm_eps", "mask_ratio_deviation"):
             check_number(name, getattr(self, name), 0, open_low=True)
-        for name, wanted, usual in (("decoder_width", self.decoder_width, self.width), ("decoder_heads", self.decoder_heads, self.heads)):
+        for name, wanted, usual in (("decoder_width", self.decoder_width, self.width),
+                                    ("decoder_heads", self.decoder_heads, self.heads)):
             check_int(name, usual if wanted is None else wanted, 1)
             if self.kind == "causal" and wanted not in (None, usual):
                 raise ValueError(f"{name}: expected None, the causal backbone has one stack, got {wanted}")
@@ -121,7 +122,8 @@ def _vectors(*shape: int) -> nn.Parameter:
 
 def _stack(config: BackboneConfig, num: int, width: int, heads: int) -> nn.ModuleList:
     "Plain transformer blocks."
-    return nn.ModuleList(Block(width, heads, config.mlp_ratio, config.dropout, config.attention_dropout, config.norm_eps)
+    return nn.ModuleList(Block(width, heads, config.mlp_ratio, config.dropout, config.attention_dropout,
+                               config.norm_eps)
                          for _ in range(num))
 
 # %% ../nbs/05_backbone.ipynb #12457d6a
@@ -160,7 +162,8 @@ class Backbone(nn.Module):
         "Replace a share of the labels by 'none', as in training."
         if labels is None:
             return None
-        drop = _rand(check_tensor("labels", labels, "b", "int")["b"], generator=generator) < self.config.label_dropout
+        drop = _rand(check_tensor("labels", labels, "b", "int")["b"],
+                     generator=generator) < self.config.label_dropout
         return labels.long().masked_fill(drop.to(labels.device), self.config.classes)
 
     def start(
@@ -206,7 +209,9 @@ class Backbone(nn.Module):
 
     def _check(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         "Check what comes in; return the labels."
-        return self._labels(labels, check_tensor("latents", latents, "b n d", "float", n=self.config.tokens, d=self.config.dims)["b"])
+        return self._labels(labels,
+                            check_tensor("latents", latents, "b n d", "float", n=self.config.tokens,
+                                         d=self.config.dims)["b"])
 
     def _embed(self, labels: Tensor, latents: Tensor, positions: Tensor) -> Tensor:
         "(b,), (b, m, d), (b or 1, m, D) -> (b, class_tokens + m, D): class tokens and tokens, position vectors added, normed."
@@ -225,11 +230,13 @@ class MaskedBackbone(Backbone):
         super().__init__(config)
         check_choice("kind", config.kind, ("masked",))
         length, (width, heads) = config.class_tokens + config.tokens, config.decoder_size
-        self.encoder_positions, self.decoder_positions = _vectors(length, config.width), _vectors(length, width)
+        self.encoder_positions, self.decoder_positions = _vectors(length, config.width), _vectors(length,
+            width)
         self.output_positions, self.mask_token = _vectors(config.tokens, width), _vectors(width)
         self.encoder_blocks = _stack(config, config.encoder_blocks, config.width, config.heads)
         self.decoder_blocks = _stack(config, config.decoder_blocks, width, heads)
-        self.encoder_norm, self.decoder_norm = (nn.LayerNorm(e, config.norm_eps) for e in (config.width, width))
+        self.encoder_norm, self.decoder_norm = (nn.LayerNorm(e, config.norm_eps)
+                                                for e in (config.width, width))
         self.decoder_embed = nn.Linear(config.width, width)
         init_weights(self)
 
@@ -292,9 +299,12 @@ class MaskedBackbone(Backbone):
         device: torch.device | str | None = None,  # of the result
     ) -> Tensor:                                   # (b, n) bool, True = hidden, the same number in every row
         "Hide a share of the tokens: one share for the batch, other positions in every image."
-        ratio = mask_ratio(float(_rand(1, generator=generator)), self.config.mask_ratio_low, self.config.mask_ratio_deviation)
-        hidden = self.default_order(batch, generator, device)[:, :max(1, math.ceil(self.config.tokens * ratio))]
-        return torch.zeros(batch, self.config.tokens, dtype=torch.bool, device=hidden.device).scatter_(1, hidden, True)
+        ratio = mask_ratio(float(_rand(1, generator=generator)), self.config.mask_ratio_low,
+                           self.config.mask_ratio_deviation)
+        hidden = self.default_order(batch, generator, device)[:,
+            :max(1, math.ceil(self.config.tokens * ratio))]
+        return torch.zeros(batch, self.config.tokens, dtype=torch.bool, device=hidden.device).scatter_(1,
+            hidden, True)
 
 # %% ../nbs/05_backbone.ipynb #26cff58b
 def _check_raster(
@@ -342,7 +352,8 @@ class CausalBackbone(Backbone):
     ):
         super().__init__(config)
         check_choice("kind", config.kind, ("causal",))
-        self.encoder_positions = _vectors(config.class_tokens + config.tokens - 1, self.width)  # the last token is not read
+        # the last token is not read
+        self.encoder_positions = _vectors(config.class_tokens + config.tokens - 1, self.width)
         self.output_positions = _vectors(config.tokens, self.width)
         self.blocks = _stack(config, config.encoder_blocks + config.decoder_blocks, self.width, config.heads)
         self.norm = nn.LayerNorm(self.width, config.norm_eps)
@@ -356,7 +367,8 @@ class CausalBackbone(Backbone):
     ) -> Tensor:                     # (b, n, e)
         "The context of every position, from class tokens and the tokens before it."
         labels, num = self._check(latents, labels), self.config.class_tokens
-        return self._run(self._embed(labels, latents[:, :-1], self.encoder_positions[num:]))[:, num - 1:] + self.output_positions
+        return self._run(self._embed(labels, latents[:, :-1], self.encoder_positions[num:]))[:,
+            num - 1:] + self.output_positions
 
     def _run(self, x: Tensor, caches: list[KVCache] | None = None) -> Tensor:
         "The causal blocks and the norm."
@@ -386,7 +398,8 @@ class CausalBackbone(Backbone):
         positions: Tensor,     # (b, 1), the same for all images, not before that of an earlier call
     ) -> Tensor:               # (b, 1, e)
         "The context of one position, in raster order."
-        check_tensor("latents", latents, "b n d", "float", b=len(state.labels), n=self.config.tokens, d=self.config.dims)
+        check_tensor("latents", latents, "b n d", "float", b=len(state.labels), n=self.config.tokens,
+                     d=self.config.dims)
         place = _one_position(positions, len(state.labels), state.fed, self.config.tokens)
         if not state.caches:
             return super().predict(state, latents, mask, positions)

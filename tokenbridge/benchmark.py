@@ -31,9 +31,19 @@ from .checks import check_int, check_tensor
 from .files import run_record, save_record
 from .generation import draw_plan, generate_indices, guidance_weights
 from .head import DimensionHead, sample_categorical
-from .model import ARModel, preset as model_preset
+from .model import ARModel
+from .model import preset as model_preset
 from .quantizer import dequantize, gaussian_levels, quantize
-from .training import TrainConfig, _global_randomness, _has_mallopt, _page_faults, choose_precision, keep_freed_memory, layers_compiled, make_optimizers
+from tokenbridge.training import (
+    TrainConfig,
+    _global_randomness,
+    _has_mallopt,
+    _page_faults,
+    choose_precision,
+    keep_freed_memory,
+    layers_compiled,
+    make_optimizers,
+)
 
 # %% ../nbs/benchmark.ipynb #3aec84ad
 def seconds(
@@ -43,7 +53,8 @@ def seconds(
     "Processor time where one thread does everything (other programs do not count), else wall clock."
     alone = device.type == "cpu" and torch.get_num_threads() == 1
     clock = time.process_time if alone else time.perf_counter
-    wait = {"cuda": partial(torch.cuda.synchronize, device), "mps": torch.mps.synchronize}.get(device.type, lambda: None)
+    wait = {"cuda": partial(torch.cuda.synchronize, device), "mps": torch.mps.synchronize}.get(device.type,
+        lambda: None)
     wait()
     begin = clock()
     work()
@@ -66,7 +77,8 @@ def product_work(
 ) -> tuple[Callable, float]:     # the work, and its number of operations
     "A product of square matrices: the best case."
     size = 1024 if device.type == "cpu" else 8192
-    numbers = torch.rand(2, size, size, generator=torch.Generator().manual_seed(0))   # zeros or ones would be faster on some GPUs
+    # zeros or ones would be faster on some GPUs
+    numbers = torch.rand(2, size, size, generator=torch.Generator().manual_seed(0))
     left, right = numbers.to(device, torch.bfloat16 if precision == "bf16" else torch.float32)
     return lambda: left @ right, 2.0 * size**3
 
@@ -96,12 +108,14 @@ class _LiveBytes(TorchDispatchMode):
         self.made, self.peak = {}, 0  # storage's address -> (its tensors, weakly; its bytes)
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        given = {x.untyped_storage().data_ptr() for x in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)}
+        given = {x.untyped_storage().data_ptr() for x in torch.utils._pytree.tree_leaves((args, kwargs))
+                 if isinstance(x, Tensor)}
         out = function(*args, **(kwargs or {}))
         for tensor in torch.utils._pytree.tree_leaves(out):
             if isinstance(tensor, Tensor):
                 self._note(tensor, given)
-        self.made = {at: entry for at, entry in self.made.items() if any(alive() is not None for alive in entry[0])}
+        self.made = {at: entry for at,
+                     entry in self.made.items() if any(alive() is not None for alive in entry[0])}
         self.peak = max(self.peak, sum(size for _, size in self.made.values()))
         return out
 
@@ -168,12 +182,14 @@ def naive_generate(
     b, (n, d) = len(labels), (model.config.backbone.tokens, len(model.levels))
     hidden = torch.ones(b, n, dtype=torch.bool, device=labels.device)
     indices = torch.zeros(b, n, d, dtype=torch.int64, device=labels.device)
-    nobody, rows = torch.full_like(labels, model.config.backbone.classes), torch.arange(b, device=labels.device)[:, None]
+    nobody, rows = torch.full_like(labels, model.config.backbone.classes), torch.arange(b,
+        device=labels.device)[:, None]
     plan, done = draw_plan(model, hidden, steps, generator=generator), 0
     for step, count in enumerate(plan.counts[0].tolist()):
         places, done = plan.order[:, done:done + count], done + count
         weights = guidance_weights(cfg_scale, "linear", plan.left(step), n)[:, None, None]
-        labelled, unlabelled = (model.backbone(dequantize(indices, model.levels), who, hidden)[rows, places] for who in (labels, nobody))
+        labelled, unlabelled = (model.backbone(dequantize(indices, model.levels), who, hidden)[rows, places]
+                                for who in (labels, nobody))
         context = unlabelled + weights * (labelled - unlabelled)
         tokens = naive_sample(model.head, context.flatten(0, 1), plan.noise[rows, places].flatten(0, 1))
         indices[rows, places] = tokens.view(b, count, d)
@@ -224,7 +240,8 @@ def training_step(
 def _some_tokens(model: ARModel, batch_size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     "Indices (b, n, d) and labels (b,), for want of images."
     shape, (d, k) = model.config.backbone, model.levels.shape
-    return (_rand(batch_size, shape.tokens, d, device=device) * k).long(), (torch.arange(batch_size) % shape.classes).to(device)
+    return (_rand(batch_size, shape.tokens, d,
+                  device=device) * k).long(), (torch.arange(batch_size) % shape.classes).to(device)
 
 
 def _pair(name: str, sizes: str, ours_ms: float, naive_ms: float, **more) -> dict:
@@ -273,9 +290,11 @@ def kept_memory(
     for _ in range(rounds):
         for kept, rows in found.items():
             rows.append(fresh_steps(preset, batch_size, kept))
-    middle = {kept: {key: median(row[key] for row in rows) for key in rows[0]} for kept, rows in found.items()}
+    middle = {kept: {key: median(row[key] for row in rows) for key in rows[0]} for kept,
+              rows in found.items()}
     return _pair("training step: memory kept", f"{batch_size} images, fp32, {rounds} fresh processes each",
-                 middle[True]["ms"], middle[False]["ms"], ours_faults=middle[True]["faults"], naive_faults=middle[False]["faults"])
+                 middle[True]["ms"], middle[False]["ms"], ours_faults=middle[True]["faults"],
+                 naive_faults=middle[False]["faults"])
 
 # %% ../nbs/benchmark.ipynb #5ae01f95
 @dataclass(frozen=True)
@@ -308,16 +327,20 @@ def _quantize_duel(batch_size: int, dims: int, device: torch.device) -> Duel:
     "Latents of twice the batch, 256 tokens an image, to 64 levels; 4 bytes are read and 8 written for each."
     levels, num = gaussian_levels(64).repeat(dims, 1).to(device), 2 * batch_size
     latents = torch.special.ndtri(_rand(num, 256, dims, device=device).clamp(1e-6, 1 - 1e-6))
-    return Duel("quantize", f"{num} x 256 tokens x {dims} dimensions, 64 levels", partial(quantize, latents, levels),
-                partial(naive_quantize, latents, levels), bar=10.0, moved=12.0 * latents.numel(), tolerance=1e-3)
+    return Duel("quantize", f"{num} x 256 tokens x {dims} dimensions, 64 levels",
+                partial(quantize, latents, levels),
+                partial(naive_quantize, latents, levels), bar=10.0, moved=12.0 * latents.numel(),
+                tolerance=1e-3)
 
 
 def _sample_duel(model: ARModel, batch_size: int, device: torch.device) -> Duel:
     "The indices of four tokens an image."
     head, dims, num = model.head, model.config.head.dims, 4 * batch_size
-    context, noise = _rand(num, model.config.head.context_width, device=device), _rand(num, dims, device=device)
+    context, noise = _rand(num, model.config.head.context_width, device=device), _rand(num, dims,
+        device=device)
     ours = torch.inference_mode()(lambda: head.sample(context, noise)[0])
-    return Duel("head sampling", f"{num} tokens x {dims} dimensions", ours, partial(naive_sample, head, context, noise),
+    return Duel("head sampling", f"{num} tokens x {dims} dimensions", ours,
+                partial(naive_sample, head, context, noise),
                 bar=4.0, tolerance=1e-2)
 
 # %% ../nbs/benchmark.ipynb #555d5f1f
@@ -331,20 +354,25 @@ def _generate_duel(model: ARModel, batch_size: int, device: torch.device) -> Due
     shape, num = model.config.backbone, max(1, batch_size // 4)
     steps = shape.tokens if shape.kind == "causal" else min(16, shape.tokens)
     labels = (torch.arange(num) % shape.classes).to(device)
-    ours = lambda model: generate_indices(model, labels, steps, 3.0, generator=torch.Generator().manual_seed(0))
+    ours = lambda model: generate_indices(model, labels, steps, 3.0,
+                                          generator=torch.Generator().manual_seed(0))
     naive = lambda model: naive_generate(model, labels, steps, 3.0, torch.Generator().manual_seed(0))
-    exact = () if device.type == "mps" else (partial(_in_64_bits, ours, model), partial(_in_64_bits, naive, model))   # mps has no 64 bits
+    exact = () if device.type == "mps" else (partial(_in_64_bits, ours, model),
+                                             partial(_in_64_bits, naive, model))   # mps has no 64 bits
     return Duel("generation", f"{num} images x {shape.tokens} tokens, {steps} steps, guided",
                 partial(ours, model), partial(naive, model), bar=1.4, tolerance=1e-2, exact=exact)
 
 
-def _training_duel(model: ARModel, batch_size: int, device: torch.device, precision: str, compiled: bool) -> Duel:
+def _training_duel(model: ARModel, batch_size: int, device: torch.device, precision: str,
+                   compiled: bool) -> Duel:
     "A step in the precision that training chooses here, and in fp32 with default attention."
     indices, labels = _some_tokens(model, batch_size, device)
     step = partial(training_step, model, indices, labels)
     sizes = f"{batch_size} images x {indices.shape[1]} tokens, {precision}{', compiled' * compiled}"
-    return Duel("training step", sizes, step(precision, compiled=compiled), step(default=True), bar=2.0, precision=precision,
-                tolerance=1e-3 if precision == "fp32" else 5e-2, counted=step(precision) if compiled else None)
+    return Duel("training step", sizes, step(precision, compiled=compiled), step(default=True), bar=2.0,
+                precision=precision,
+                tolerance=1e-3 if precision == "fp32" else 5e-2,
+                counted=step(precision) if compiled else None)
 
 # %% ../nbs/benchmark.ipynb #12831531
 def make_duels(
@@ -357,7 +385,8 @@ def make_duels(
     "All hot paths."
     check_int("batch_size", batch_size, 1)
     model = _model(preset, device).eval()
-    return [_quantize_duel(batch_size, model.config.head.dims, device), _sample_duel(model, batch_size, device),
+    return [_quantize_duel(batch_size, model.config.head.dims, device),
+            _sample_duel(model, batch_size, device),
             _generate_duel(model, batch_size, device),
             _training_duel(model, batch_size, device, choose_precision(device, precision), compiled)]
 
@@ -366,7 +395,8 @@ def agree(
     duel: Duel,
 ) -> dict:  # the 'disagreement', and the 'operations' of ours
     "Run both once, and where choices are compared once more in 64 bits; RuntimeError if they do not compute the same."
-    ours, operations = count_operations(duel.ours) if duel.counted is None else (duel.ours(), count_operations(duel.counted)[1])
+    ours, operations = count_operations(duel.ours) if duel.counted is None else (duel.ours(),
+        count_operations(duel.counted)[1])
     found = disagreement(ours, duel.naive())
     if duel.exact:
         found = disagreement(*(work() for work in duel.exact))
@@ -406,15 +436,19 @@ def run(
     device = torch.device(device)
     duels = make_duels(preset, batch_size, device, precision, compiled)
     found = [agree(duel) for duel in duels]
-    rulers = {precision: product_work(device, precision) for precision in dict.fromkeys(duel.precision for duel in duels)} | {"copy": copy_work(device)}
+    rulers = {precision: product_work(device, precision)
+              for precision in dict.fromkeys(duel.precision for duel in duels)} | {"copy": copy_work(device)}
     works = {name: work for name, (work, _) in rulers.items()}
     for duel in duels:
         works |= {(duel.name, "ours"): duel.ours, (duel.name, "naive"): duel.naive}
     times = run_rounds(works, rounds, device, progress)
     rates = {name: amount / times[name] for name, (_, amount) in rulers.items()}
-    report = dict(preset=preset, batch_size=batch_size, rounds=rounds, device=str(device), threads=torch.get_num_threads(),
-                  product_gflops={name: rate / 1e9 for name, rate in rates.items() if name != "copy"}, copy_gb_per_s=rates["copy"] / 1e9,
-                  rows=[_row(duel, times, rates, **first) for duel, first in zip(duels, found)], memory=_memory(duels[0]),
+    report = dict(preset=preset, batch_size=batch_size, rounds=rounds, device=str(device),
+                  threads=torch.get_num_threads(),
+                  product_gflops={name: rate / 1e9 for name, rate in rates.items() if name != "copy"},
+                  copy_gb_per_s=rates["copy"] / 1e9,
+                  rows=[_row(duel, times, rates, **first) for duel, first in zip(duels, found)],
+                  memory=_memory(duels[0]),
                   kept=kept_memory(preset, batch_size, min(rounds, 3)) if device.type == "cpu" else None)
     if progress:
         print(table(report))
@@ -425,14 +459,16 @@ def _row(duel: Duel, times: dict, rates: dict[str, float], disagreement: float, 
     "One line of the table, times in milliseconds."
     ours, naive = times[duel.name, "ours"], times[duel.name, "naive"]
     floor = duel.moved / rates["copy"] if duel.moved else operations / rates[duel.precision]
-    return _pair(duel.name, duel.sizes, 1000 * ours, 1000 * naive, floor_ms=1000 * floor, bar=duel.bar, precision=duel.precision,
+    return _pair(duel.name, duel.sizes, 1000 * ours, 1000 * naive, floor_ms=1000 * floor, bar=duel.bar,
+                 precision=duel.precision,
                  disagreement=disagreement)
 
 
 def _memory(duel: Duel) -> dict:
     "What the two ways of quantizing hold in memory at once, in MB."
     ours, naive = peak_bytes(duel.ours), peak_bytes(duel.naive)
-    return dict(name=f"{duel.name}: memory", sizes=duel.sizes, ours_mb=ours / 1e6, naive_mb=naive / 1e6, ratio=naive / ours)
+    return dict(name=f"{duel.name}: memory", sizes=duel.sizes, ours_mb=ours / 1e6, naive_mb=naive / 1e6,
+                ratio=naive / ours)
 
 # %% ../nbs/benchmark.ipynb #967fc073
 def table(
@@ -463,4 +499,5 @@ def record(
     "Run everything and keep the report among the results."
     started = time.time()
     report = run(preset, batch_size, rounds, True, device)
-    return save_record("benchmark", run_record(f"tokenbridge benchmark --preset {preset} --batch-size {batch_size} --rounds {rounds} --device {device}", 0, started, **report))
+    return save_record("benchmark",
+                       run_record(f"tokenbridge benchmark --preset {preset} --batch-size {batch_size} --rounds {rounds} --device {device}", 0, started, **report))

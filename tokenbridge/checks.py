@@ -83,7 +83,8 @@ def check_number(
 ) -> None:
     "Raise ValueError unless `value` is a finite number between low and high."
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not (low <= value <= high) or (open_low and value == low) or value in (float("inf"), float("-inf")):
+    if not number or not (low <= value <= high) or (open_low and value == low) or value in (float("inf"),
+        float("-inf")):
         raise ValueError(f"{name}: expected a number {_between(low, high, open_low)}, got {value!r}")
 
 
@@ -94,7 +95,8 @@ def check_int(
     high: int | None = None, # largest allowed value; None: no limit
 ) -> None:
     "Raise ValueError unless `value` is an integer in [low, high]."
-    if not isinstance(value, int) or isinstance(value, bool) or value < low or (high is not None and value > high):
+    if not isinstance(value, int) or isinstance(value,
+                                                bool) or value < low or (high is not None and value > high):
         raise ValueError(f"{name}: expected an integer {_between(low, float('inf') if high is None else high)}, got {value!r}")
 
 
@@ -137,7 +139,8 @@ def config_from_dict(
     if not isinstance(values, dict):
         raise ValueError(f"{source}: expected the fields of {cls.__name__}, got {type(values).__name__}")
     types, names = get_type_hints(cls), {field.name for field in dataclasses.fields(cls)}
-    wrong = [f"unknown {key!r}" for key in sorted(set(values) - names)] + [f"missing {key!r}" for key in sorted(names - set(values))]
+    wrong = [f"unknown {key!r}" for key in sorted(set(values) - names)] + [f"missing {key!r}"
+        for key in sorted(names - set(values))]
     if wrong:
         raise ValueError(f"{source}: {cls.__name__} has {', '.join(wrong)}")
     def convert(name, value):
@@ -174,4 +177,5 @@ def print_runtime(
 ) -> None:
     "Print the seconds since `start` beside the lesson's budget."
     seconds = time.time() - start
-    print(f"runtime {seconds:.0f} s of a budget of {budget:.0f} s" + ("" if seconds <= budget else ": over budget"))
+    print(f"runtime {seconds:.0f} s of a budget of {budget:.0f} s"
+          + ("" if seconds <= budget else ": over budget"))

@@ -23,7 +23,8 @@ def conv_bn(
     outputs: int,        # channels out
 ) -> nn.Sequential:      # (b, inputs, h, w) -> (b, outputs, h, w)
     "A 3x3 convolution, batch norm and ReLU."
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs),
+                         nn.ReLU())
 
 
 class Residual(nn.Module):
@@ -79,7 +80,8 @@ def conv_gelu(
     outputs: int,        # channels out
 ) -> nn.Sequential:      # (b, inputs, h, w) -> (b, outputs, h, w)
     "A 3x3 convolution, batch norm and GELU."
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.GELU())
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs),
+                         nn.GELU())
 
 
 class JudgeNet(nn.Module):
@@ -134,7 +136,8 @@ def accuracy(
     device = next(net.parameters(), data.images).device
     with modes_restored(net):
         net.eval()
-        right = sum(int((net(to_float(x.to(device))).argmax(1).cpu() == y).sum()) for x, y in zip(data.images.split(batch), data.labels.split(batch)))
+        right = sum(int((net(to_float(x.to(device))).argmax(1).cpu() == y).sum()) for x,
+                    y in zip(data.images.split(batch), data.labels.split(batch)))
     return right / len(data)
 
 # %% ../nbs/classifier.ipynb #b24d3a1a
@@ -185,7 +188,8 @@ def store_classifier(
     "Write parameters as bfloat16 and buffers as they are."
     from tokenbridge.files import save_tensors
     parameters = {name for name, _ in net.named_parameters()}
-    save_tensors(path, {name: t.bfloat16() if name in parameters else t for name, t in net.state_dict().items()})
+    save_tensors(path, {name: t.bfloat16() if name in parameters else t for name,
+                        t in net.state_dict().items()})
 
 
 def read_classifier(
@@ -219,6 +223,7 @@ def ship_classifier(
     "Train one classifier on CIFAR-10, store it, and measure the stored file on the test images."
     import time
     from pathlib import Path
+
     from tokenbridge.data import load_images
     from tokenbridge.files import run_record, save_record
     check_choice("name", name, tuple(CLASSIFIERS))
@@ -228,10 +233,12 @@ def ship_classifier(
         torch.manual_seed(seed)
         net = CLASSIFIERS[name](len(train.classes))
     curve = []
-    losses = train_classifier(net, train, epochs, seed=seed, on_epoch=lambda e, loss: (curve.append(loss), print(f"epoch {e}: {loss:.3f}", flush=True)))
+    losses = train_classifier(net, train, epochs, seed=seed, on_epoch=lambda e,
+                              loss: (curve.append(loss), print(f"epoch {e}: {loss:.3f}", flush=True)))
     path = Path(folder) / f"{name}.safetensors"
     store_classifier(net, path)
-    result = {"accuracy": accuracy(read_classifier(path, name), test), "data": train.source, "epoch_loss": curve,
+    result = {"accuracy": accuracy(read_classifier(path, name), test), "data": train.source,
+              "epoch_loss": curve,
               "step_loss": [round(x, 4) for x in losses[::20]]}
     record = run_record(command, seed, started, **result)
     save_record(f"classifier-{name}", record)

@@ -137,7 +137,8 @@ class Info:
     on: On = Machine()
 
 # %% ../nbs/17_cli.ipynb #14c55527
-OPTIONS = {"demo": Demo, "train-vae": TrainVAE, "train": Train, "generate": Generate, "reconstruct": Reconstruct,
+OPTIONS = {"demo": Demo, "train-vae": TrainVAE, "train": Train, "generate": Generate,
+           "reconstruct": Reconstruct,
            "evaluate": Evaluate, "benchmark": Benchmark, "info": Info}
 
 
@@ -146,8 +147,10 @@ def parse(
 ):                                       # one of the dataclasses above
     "Read the command line; --help exits with code 0, a usage error with code 2."
     about = "TokenBridge: continuous tokens for the eye, discrete tokens for the model."
-    return tyro.extras.subcommand_cli_from_dict(OPTIONS, prog="tokenbridge", description=about, args=arguments,
-                                                config=(tyro.conf.FlagCreatePairsOff,), sort_subcommands=False)
+    return tyro.extras.subcommand_cli_from_dict(OPTIONS, prog="tokenbridge", description=about,
+                                                args=arguments,
+                                                config=(tyro.conf.FlagCreatePairsOff,),
+                                                sort_subcommands=False)
 
 # %% ../nbs/17_cli.ipynb #9f11bc4c
 def choose_device(
@@ -161,7 +164,8 @@ def choose_device(
         device = torch.device(name)
     except RuntimeError:
         raise ValueError(f"device: expected auto, cpu, cuda, cuda:1 or mps, got {name!r}") from None
-    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(device.type, 0)
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(),
+             "mps": int(torch.backends.mps.is_available())}.get(device.type, 0)
     if (device.index or 0) >= count:
         raise ValueError(f"device: this machine has no {name!r}")
     return device
@@ -182,7 +186,8 @@ def parse_labels(
 ) -> list[int]:              # labels in [0, classes)
     "Classes by name or number."
     words = [str(label) for label in range(classes)] if text.strip() == "all" else text.split(",")
-    known = {name: label for label, name in enumerate(names)} | {str(label): label for label in range(classes)}
+    known = {name: label for label,
+             name in enumerate(names)} | {str(label): label for label in range(classes)}
     for word in words:
         if word.strip() not in known:
             or_names = f" or one of {', '.join(names)}" if names else ""
@@ -247,6 +252,7 @@ def _trained_on(name: str) -> str:
 def _generator(seed: int):
     "The generator of all random numbers, on the CPU: the same on every device."
     import torch
+
     from tokenbridge.checks import check_seed
     check_seed(seed)
     return torch.Generator().manual_seed(seed)
@@ -266,9 +272,11 @@ def _chosen(given: dict[str, object]) -> dict[str, object]:
 def _autocast(on: Machine):
     "The context in which matrix products run in the chosen precision."
     import torch
+
     from tokenbridge.training import choose_precision
     device = choose_device(on.device)
-    return torch.autocast(device.type, torch.bfloat16, enabled=choose_precision(device, on.precision) == "bf16")
+    return torch.autocast(device.type, torch.bfloat16,
+                          enabled=choose_precision(device, on.precision) == "bf16")
 
 # %% ../nbs/17_cli.ipynb #c54a4ef5
 def generate(
@@ -276,6 +284,7 @@ def generate(
 ) -> None:
     "Generate images; write each, and all of them in grid.png."
     import torch
+
     from tokenbridge.checks import check_int
     from tokenbridge.plots import save_images
     model = _model(options.model, options.on, generator=True)
@@ -284,12 +293,15 @@ def generate(
     check_int("num", options.num, 1)
     wanted = parse_labels(options.labels, classes, names)
     labels = torch.tensor(wanted).repeat_interleave(options.num)
-    recipe = replace(_recipe(model.name), **_chosen({"cfg_scale": options.cfg_scale, "temperature": options.temperature}))
+    recipe = replace(_recipe(model.name),
+                     **_chosen({"cfg_scale": options.cfg_scale, "temperature": options.temperature}))
     random, out = _generator(options.seed), _folder(options.out)
     with _autocast(options.on):
         images = model.generate(
-            labels, options.steps, recipe.cfg_scale, options.cfg_schedule, recipe.temperature, options.top_k, options.top_p,
-            order=None if options.order == "auto" else options.order, chunk_size=options.chunk_size, progress=True,
+            labels, options.steps, recipe.cfg_scale, options.cfg_schedule, recipe.temperature, options.top_k,
+            options.top_p,
+            order=None if options.order == "auto" else options.order, chunk_size=options.chunk_size,
+            progress=True,
             generator=random).float()
     for i, label in enumerate(labels.tolist()):
         name = names[label] if names else f"class-{label}"
@@ -302,12 +314,14 @@ def generate(
 def _read_images(paths: tuple[Path, ...], num: int, size: int):
     "Up to `num` images from files and folders, as (b, 3, size, size) bytes."
     import torch
+
     from tokenbridge.data import _is_image, read_image
     found = []
     for path in paths:
         if not path.exists():
             raise FileNotFoundError(f"images: no such file or folder: {path}")
-        inside = sorted(file for file in path.rglob("*") if _is_image(file, path)) if path.is_dir() else [path]
+        inside = sorted(file for file in path.rglob("*")
+                        if _is_image(file, path)) if path.is_dir() else [path]
         found += inside
     if not found:
         raise FileNotFoundError(f"images: no image files in {', '.join(map(str, paths))}")
@@ -319,6 +333,7 @@ def reconstruct(
 ) -> None:
     "Write a picture of images, their reconstructions from latents, and those from indices."
     import torch
+
     from tokenbridge.checks import check_int
     from tokenbridge.data import load_images, to_float
     from tokenbridge.evaluation import psnr
@@ -343,7 +358,8 @@ def reconstruct(
 # %% ../nbs/17_cli.ipynb #596639f9
 def _schedule(config, options):
     "The recipe's training with what the options change."
-    changes = _chosen({"steps": options.steps, "batch_size": options.batch_size, "eval_every": getattr(options, "eval_every", None),
+    changes = _chosen({"steps": options.steps, "batch_size": options.batch_size,
+                       "eval_every": getattr(options, "eval_every", None),
                        "cooldown": getattr(options, "cooldown", None)})
     changes |= {"precision": options.on.precision, "seed": options.seed}
     if options.steps:
@@ -370,6 +386,7 @@ def _training_images(options, size: int, needs: str):
 def _one_after_the_other(on: Machine):
     "Of several processes the first goes ahead, the others follow."
     from contextlib import nullcontext
+
     from tokenbridge.training import processes_started
     if processes_started() == 1:
         return nullcontext()
@@ -388,18 +405,23 @@ def _save(model, options, started: float, result, images: str) -> None:
     "Weights, in 16 bits where the VAE allows it, and where they come from; of several processes the first one writes."
     import torch
     from accelerate import PartialState
+
     from tokenbridge.files import read_json, write_json
     processes = PartialState()   # as the training loop left it
     if not processes.is_main_process:
         return
-    fits = all(torch.equal(p, p.to(torch.bfloat16).to(p.dtype)) for p in model.vae.parameters())   # a VAE of other hands need not
+    # a VAE of other hands need not
+    fits = all(torch.equal(p, p.to(torch.bfloat16).to(p.dtype)) for p in model.vae.parameters())
     model.save_pretrained(options.out, torch.bfloat16 if fits else torch.float32)
     path = options.out / "record.json"
-    finished = options.resume and path.exists() and read_json(path)["results"]["history"] == result.history   # before we came
+    # before we came
+    finished = options.resume and path.exists() and read_json(path)["results"]["history"] == result.history
     if not finished:
-        write_json(path, _record(options.seed, started, steps=result.steps, history=result.history, images=images,
+        write_json(path, _record(options.seed, started, steps=result.steps, history=result.history,
+                                 images=images,
                                  processes=processes.num_processes))
-    last = ", ".join(f"{name} {value:.4g}" for name, value in result.history[-1].items() if name not in ("step", "lr"))
+    last = ", ".join(f"{name} {value:.4g}" for name,
+                     value in result.history[-1].items() if name not in ("step", "lr"))
     print(f"{'nothing was left to do: ' if finished else ''}{result.steps} steps on {images} ({last}); saved in {options.out}")
 
 
@@ -417,7 +439,8 @@ def demo(
     from tokenbridge.demo import run_demo
     device = _training_device(options.on.device)
     _folder(options.out)
-    run_demo(options.out, options.data, fast(False, True), options.seed, shlex.join(["tokenbridge", *sys.argv[1:]]),
+    run_demo(options.out, options.data, fast(False, True), options.seed,
+             shlex.join(["tokenbridge", *sys.argv[1:]]),
              device, options.on.precision)
 
 
@@ -426,20 +449,25 @@ def train_vae(
 ) -> None:
     "Train a VAE, fit its levels, save both."
     import time
+
     from tokenbridge import demo
     from tokenbridge.checks import check_int, check_number
     from tokenbridge.model import preset
     from tokenbridge.pipeline import TokenBridge
     started, shape, recipe = time.time(), preset(options.preset), _recipe(options.preset)
     schedule, device = _schedule(recipe.vae, options), _training_device(options.on.device)
-    recipe = replace(recipe, **_chosen({"kl_weight": options.kl_weight, "perceptual_weight": options.perceptual_weight}))
+    recipe = replace(recipe,
+                     **_chosen({"kl_weight": options.kl_weight,
+                                "perceptual_weight": options.perceptual_weight}))
     levels = shape.num_levels if options.levels is None else options.levels
     check_int("levels", levels, 2)
     for name in ("kl_weight", "perceptual_weight"):
         check_number(name, getattr(recipe, name), 0)
-    out, images = _folder(options.out), _training_images(options, shape.vae.image_size, f"preset: {options.preset}")
+    out, images = _folder(options.out), _training_images(options, shape.vae.image_size,
+        f"preset: {options.preset}")
     _same_levels(out, levels)
-    check_int("levels", levels, 2, (shape.vae.image_size // shape.vae.factor) ** 2 * min(len(images), 10000))   # as many latents at least
+    # as many latents at least
+    check_int("levels", levels, 2, (shape.vae.image_size // shape.vae.factor) ** 2 * min(len(images), 10000))
     vae, result = demo.train_vae(images, shape.vae, schedule, recipe.kl_weight, recipe.perceptual_weight,
                                  folder=out, resume=options.resume, device=device)
     quantizer = demo.fit_quantizer(vae, images, levels)
@@ -451,18 +479,22 @@ def train(
 ) -> None:
     "Train a generator on a tokenizer's tokens, save the whole model."
     import time
+
     from tokenbridge import demo
     from tokenbridge.model import preset
     started, shape = time.time(), preset(options.preset).ar
     schedule, device = _schedule(_recipe(options.preset).ar, options), _training_device(options.on.device)
     tokenizer = _model(options.tokenizer, Machine("cpu"), options.finetune, "tokenizer")
-    out, images = _folder(options.out), _training_images(options, tokenizer.vae.config.image_size, f"tokenizer: {options.tokenizer}")
+    out, images = _folder(options.out), _training_images(options, tokenizer.vae.config.image_size,
+        f"tokenizer: {options.tokenizer}")
     d, (h, w) = tokenizer.quantizer.dims, tokenizer.vae.grid
-    shape = replace(shape, backbone=replace(shape.backbone, tokens=h * w, dims=d, classes=len(images.classes)),
+    shape = replace(shape,
+                    backbone=replace(shape.backbone, tokens=h * w, dims=d, classes=len(images.classes)),
                     head=replace(shape.head, dims=d, levels=tokenizer.quantizer.num_levels))
     evaluate = _held_out(tokenizer, options) if options.eval_every else None
     model, result = demo.train_generator(tokenizer, images, shape, schedule, out, options.resume, device,
-                                         evaluate=evaluate, start=tokenizer.ar if options.finetune else None, compiled=options.compiled)
+                                         evaluate=evaluate, start=tokenizer.ar if options.finetune else None,
+                                         compiled=options.compiled)
     model.name = options.preset
     _save(model, options, started, result, images.source)
 
@@ -482,6 +514,7 @@ def evaluate(
 ) -> None:
     "Measure tokenizer, generator and samples, and write metrics.json."
     import time
+
     from tokenbridge.checks import check_int
     from tokenbridge.data import load_images
     from tokenbridge.demo import measure
@@ -492,7 +525,8 @@ def evaluate(
     started, model = time.time(), _model(options.model, options.on)
     _file(options.out)
     test, training = (load_images(split, options.data, download=True) for split in ("test", "train"))
-    if model.ar is not None and test.take(options.num).labels.bincount().max() < 2:   # their spread within a class is measured
+    # their spread within a class is measured
+    if model.ar is not None and test.take(options.num).labels.bincount().max() < 2:
         raise ValueError(f"num: expected two test images of some class at least, got {options.num} images")
     training = training.take(None if options.num is None else 10 * options.num)   # for the histograms
     recipe = replace(_recipe(model.name), per_class=options.samples, test_images=options.num or len(test),
@@ -500,7 +534,8 @@ def evaluate(
     with _autocast(options.on):
         metrics, _ = measure(model, training, test, recipe, seed=options.seed, progress=True)
     write_json(options.out, _record(options.seed, started, images=test.source, **metrics))
-    _print_rows({f"{part} {name}": f"{value:.0f}" if name == "images" else f"{value:.4g}" for part, report in metrics.items()
+    _print_rows({f"{part} {name}": f"{value:.0f}" if name == "images" else f"{value:.4g}" for part,
+                 report in metrics.items()
                  for name, value in report.items() if isinstance(value, float)})
     if test.source != "cifar10":
         print(f"the judge knows CIFAR-10: what it says of {test.source} images means nothing")
@@ -512,12 +547,14 @@ def benchmark(
 ) -> None:
     "Time each hot path beside its naive version, after both agreed on the numbers."
     import time
+
     from tokenbridge import benchmark
     from tokenbridge.files import write_json
     started, device = time.time(), choose_device(options.on.device)
     if options.out is not None:
         _file(options.out)
-    report = benchmark.run(options.preset, options.batch_size, options.rounds, True, device, options.on.precision, options.compiled)
+    report = benchmark.run(options.preset, options.batch_size, options.rounds, True, device,
+                           options.on.precision, options.compiled)
     if options.out is not None:
         write_json(options.out, _record(0, started, **report))
         print(f"all figures in {options.out}")
@@ -533,14 +570,17 @@ def _print_rows(rows: dict[str, object]) -> None:
 def _about_machine(on: Machine) -> dict[str, object]:
     "Versions, device, precision, images at hand, shipped weights."
     import platform
+
     import torch
+
     import tokenbridge
     from tokenbridge.files import project_folder
     from tokenbridge.training import choose_precision
     device, home, data = choose_device(on.device), project_folder("pretrained"), Path(os.environ.get("TOKENBRIDGE_DATA", ""))
     shipped = sorted(path.parent.name for path in home.glob("*/config.json"))
     return {"version": f"tokenbridge {tokenbridge.__version__}, torch {torch.__version__}, Python {platform.python_version()}",
-            "device": f"{device} ({torch.get_num_threads()} CPU threads)", "precision": choose_precision(device, on.precision),
+            "device": f"{device} ({torch.get_num_threads()} CPU threads)",
+            "precision": choose_precision(device, on.precision),
             "images": "TOKENBRIDGE_DATA is not set" if data == Path() else
                       f"TOKENBRIDGE_DATA holds {'' if any((data / place / 'test_batch.bin').is_file() for place in ('', 'cifar-10-batches-bin')) else 'no '}CIFAR-10",
             "shipped": ", ".join(shipped) or "no weights"}
@@ -565,7 +605,8 @@ def _about_model(name: str, on: Machine) -> dict[str, object]:
     rows |= {f"fingerprint of {part}": value for part, value in model.check().items()}
     if (folder / "record.json").exists():
         record = read_json(folder / "record.json")
-        rows |= {f"made {word}": record[key] for word, key in (("by", "command"), ("on", "hardware"), ("at", "date")) if key in record}
+        rows |= {f"made {word}": record[key] for word,
+                 key in (("by", "command"), ("on", "hardware"), ("at", "date")) if key in record}
     return rows
 
 # %% ../nbs/17_cli.ipynb #c83ed005
@@ -573,7 +614,8 @@ def info(
     options: Info,
 ) -> None:
     "Print what this machine offers, or what a model consists of."
-    _print_rows(_about_machine(options.on) if options.model is None else _about_model(options.model, options.on))
+    _print_rows(_about_machine(options.on) if options.model is None
+                else _about_model(options.model, options.on))
 
 # %% ../nbs/17_cli.ipynb #e9481f5e
 def one_line(
@@ -589,9 +631,11 @@ def one_line(
     return text if len(text) <= longest else text[:longest - 3] + "..."
 
 # %% ../nbs/17_cli.ipynb #ae9d5a17
-COMMANDS = {"demo": demo, "train-vae": train_vae, "train": train, "generate": generate, "reconstruct": reconstruct,
+COMMANDS = {"demo": demo, "train-vae": train_vae, "train": train, "generate": generate,
+            "reconstruct": reconstruct,
             "evaluate": evaluate, "benchmark": benchmark, "info": info}
-_OWN_MEMORY = (Benchmark, Info)   # one measures what kept memory is worth, in processes of its own; the other computes nothing
+# one measures what kept memory is worth, in processes of its own; the other computes nothing
+_OWN_MEMORY = (Benchmark, Info)
 
 
 def run(
@@ -611,7 +655,8 @@ def main(
     "The `tokenbridge` command; help and usage errors leave by SystemExit, as is the custom."
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *place: print(f"tokenbridge: warning: {one_line(message)}", file=sys.stderr)
+            warnings.showwarning = lambda message, *place: print(f"tokenbridge: warning: {one_line(message)}",
+                file=sys.stderr)
             run(parse(arguments))
         sys.stdout.flush()
     except KeyboardInterrupt:

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CIFAR10_CLASSES', 'CIFAR10_URL', 'CIFAR10_MD5', 'IMAGE_ENDINGS', 'ImageSet', 'to_float', 'to_uint8', 'read_records',
            'load_cifar10', 'fetch', 'total_md5', 'unpack', 'download_cifar10', 'synthetic_images', 'centre_square',
-           'read_image', 'image_folder', 'load_images', 'random_flip', 'random_shift', 'batch_ids', 'save_latents',
-           'load_latents']
+           'read_image', 'image_folder', 'load_images', 'random_flip', 'random_shift', 'hashed_seed', 'batch_ids',
+           'save_latents', 'load_latents']
 
 # %% ../nbs/01_data.ipynb #627fa331
 import hashlib
@@ -125,11 +125,13 @@ def fetch(
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        with urllib.request.urlopen(request, timeout=30) as reply, _opened(part, "ab" if reply.status == 206 else "wb") as out:
+        with urllib.request.urlopen(request, timeout=30) as reply, _opened(part,
+            "ab" if reply.status == 206 else "wb") as out:
             have = have if reply.status == 206 else 0
             length = reply.headers.get("Content-Length")
             total = have + int(length) if length else None
-            with tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=path.name, disable=not progress) as bar:
+            with tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=path.name,
+                      disable=not progress) as bar:
                 while block := reply.read(1 << 20):
                     out.write(block)
                     bar.update(len(block))
@@ -229,7 +231,8 @@ SYNTHETIC_CLASSES = tuple(_distances(torch.zeros(1), torch.zeros(1)))
 def _draw(labels: Tensor, size: int, generator: torch.Generator) -> Tensor:
     "Figures of these classes with random place, size, angle and colours, as bytes (N, 3, size, size)."
     num = len(labels)
-    drawn = iter(torch.rand(num, 20, generator=generator).T)   # an image's numbers are neighbours: a short set begins a longer one
+    # an image's numbers are neighbours: a short set begins a longer one
+    drawn = iter(torch.rand(num, 20, generator=generator).T)
     rand = lambda low, high: next(drawn)[:, None, None] * (high - low) + low
     rgb = lambda low, high: torch.stack([rand(low, high) for _ in range(3)], 1)
     axis = torch.linspace(-1, 1, size)
@@ -276,7 +279,8 @@ def centre_square(
     while min(image.size) >= 2 * size:
         image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
     scale = size / min(image.size)
-    image = image.resize((max(size, round(image.width * scale)), max(size, round(image.height * scale))), Image.Resampling.BICUBIC)
+    image = image.resize((max(size, round(image.width * scale)), max(size, round(image.height * scale))),
+                         Image.Resampling.BICUBIC)
     left, top = (image.width - size) // 2, (image.height - size) // 2
     return image.crop((left, top, left + size, top + size))
 
@@ -291,11 +295,13 @@ def read_image(
         raise FileNotFoundError(f"{path}: no such image file")
     try:
         with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)    # a camera held upright says so in a note beside the pixels
+            # a camera held upright says so in a note beside the pixels
+            image = ImageOps.exif_transpose(image)
             if image.mode.startswith("I"):            # 16 bits of grey
                 image = Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
             pixels = np.asarray(centre_square(image, size))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:   # SyntaxError: a broken PNG
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError,
+            SyntaxError) as error:   # SyntaxError: a broken PNG
         raise ValueError(f"{path}: expected an image file, could not read it ({type(error).__name__})") from None
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
@@ -321,10 +327,12 @@ def image_folder(
     classes = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     files = [[path for path in sorted((root / name).rglob("*")) if _is_image(path, root)] for name in classes]
     if not all(files) or not classes:
-        where, what = (root / classes[files.index([])], "images") if classes else (root, "sub-folders with images")
+        where, what = (root / classes[files.index([])], "images") if classes else (root,
+            "sub-folders with images")
         raise ValueError(f"{where}: expected {what}, found none ending in {', '.join(IMAGE_ENDINGS)}")
     found = [(path, label) for label, paths in enumerate(files) for path in paths]
-    found = [found[i] for i in torch.randperm(len(found), generator=torch.Generator().manual_seed(0)).tolist()]
+    found = [found[i] for i in torch.randperm(len(found),
+                                              generator=torch.Generator().manual_seed(0)).tolist()]
     images = torch.stack([read_image(path, size) for path, _ in found])
     return ImageSet(images, torch.tensor([label for _, label in found]), tuple(classes), str(root))
 
@@ -340,7 +348,8 @@ def load_images(
     named = root or os.environ.get("TOKENBRIDGE_DATA")
     if named:
         return load_cifar10(named, split).take(limit)
-    usual = next(filter(Path.is_dir, (Path("data/cifar10"), Path("../data/cifar10"))), Path("data/cifar10"))   # `..`: from a notebook
+    # `..`: from a notebook
+    usual = next(filter(Path.is_dir, (Path("data/cifar10"), Path("../data/cifar10"))), Path("data/cifar10"))
     reason = f"no CIFAR-10 in {usual}"
     if download and not (usual / "cifar-10-batches-bin").is_dir():
         try:
@@ -380,6 +389,13 @@ def random_shift(
     return images[batch, channel, rows, columns]
 
 # %% ../nbs/01_data.ipynb #79d34c37
+def hashed_seed(
+    text: str,   # what the numbers are for, such as "7/image/3"
+) -> int:        # 63 random bits
+    "A seed that depends on the text alone: one stream of random numbers for each use, none of which needs to be stored."
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
 def batch_ids(
     step: int,          # step of training, from 0
     batch_size: int,    # images in a step, over all processes

@@ -20,14 +20,38 @@ from torch import Tensor, nn
 from .checks import check_indices, check_int, check_number, check_seed, check_tensor
 from .classifier import load_classifier
 from .data import ImageSet, load_images, random_flip, to_float
-from .evaluation import (
-    evaluate_generator, evaluate_samples, evaluate_tokenizer, hidden_mask, nll, position_histogram_nll)
-from .files import fingerprint, load_into, loaded, pretrained_folder, read_json, record_path, results_folder, run_record, save_record, write_json
+from tokenbridge.evaluation import (
+    evaluate_generator,
+    evaluate_samples,
+    evaluate_tokenizer,
+    hidden_mask,
+    nll,
+    position_histogram_nll,
+)
+from tokenbridge.files import (
+    fingerprint,
+    load_into,
+    loaded,
+    pretrained_folder,
+    read_json,
+    record_path,
+    results_folder,
+    run_record,
+    save_record,
+    write_json,
+)
 from .generation import Sampling
 from .model import ARConfig, ARModel, preset
 from .pipeline import TokenBridge, fingerprints, round_weights_
 from .quantizer import Quantizer, dequantize, spectral_order
-from .training import TrainConfig, TrainResult, _check_compiler, _global_randomness, _training_device, train
+from tokenbridge.training import (
+    TrainConfig,
+    TrainResult,
+    _check_compiler,
+    _global_randomness,
+    _training_device,
+    train,
+)
 from .vae import VAE, VAEConfig, _at_a_time, fit_latent_scale_, start_at_pca_, vae_loss
 
 # %% ../nbs/12_cifar.ipynb #4b30342a
@@ -53,15 +77,19 @@ class Recipe:
 # %% ../nbs/12_cifar.ipynb #fdaf35e1
 RECIPES = {
     "cifar-tiny": Recipe(
-        vae=TrainConfig(steps=2200, batch_size=64, lr=1e-3, warmup=50, weight_decay=0.0, channels_last=True, save_every=200),
-        ar=TrainConfig(steps=18000, batch_size=64, optimizer="muon", lr=2e-3, muon_lr=1.5e-2, schedule="trapezoid", save_every=100),
+        vae=TrainConfig(steps=2200, batch_size=64, lr=1e-3, warmup=50, weight_decay=0.0, channels_last=True,
+                        save_every=200),
+        ar=TrainConfig(steps=18000, batch_size=64, optimizer="muon", lr=2e-3, muon_lr=1.5e-2,
+                       schedule="trapezoid", save_every=100),
         cfg_scale=3.0, temperature=1.0),
     "demo": Recipe(
         vae=TrainConfig(steps=280, batch_size=64, lr=1e-3, warmup=50, weight_decay=0.0, channels_last=True),
-        ar=TrainConfig(steps=650, batch_size=32, optimizer="muon", lr=2e-3, muon_lr=1.5e-2), cfg_scale=8.0, temperature=0.85,
+        ar=TrainConfig(steps=650, batch_size=32, optimizer="muon", lr=2e-3, muon_lr=1.5e-2), cfg_scale=8.0,
+        temperature=0.85,
         per_class=30, test_images=1000, train_images=8000),
     "fast": Recipe(
-        vae=TrainConfig(steps=6, batch_size=16, lr=1e-3, warmup=2, weight_decay=0.0, channels_last=True, log_every=2),
+        vae=TrainConfig(steps=6, batch_size=16, lr=1e-3, warmup=2, weight_decay=0.0, channels_last=True,
+                        log_every=2),
         ar=TrainConfig(steps=6, batch_size=8, optimizer="muon", warmup=2, log_every=2), per_class=2,
         test_images=100, train_images=500),
 }
@@ -94,10 +122,13 @@ def train_vae(
     if config.kind == "residual":
         start_at_pca_(vae, to_float(data.images[:10 * _at_a_time(None, config.image_size ** 2)]))
     eye = load_classifier("features").to(device) if perceptual_weight > 0 else None
-    loss_fn = lambda module, batch, generator: vae_loss(module, batch[0], generator, kl_weight, eye, perceptual_weight)
+    loss_fn = lambda module, batch, generator: vae_loss(module, batch[0], generator, kl_weight, eye,
+        perceptual_weight)
     make_batch = lambda ids, generator: (random_flip(to_float(data.images[ids]), generator),)
-    same = {"data": _which(data), "kl_weight": kl_weight, "perceptual_weight": perceptual_weight, "shape": asdict(config)}
-    result = train(vae, loss_fn, make_batch, len(data), schedule, folder, resume, device=device, progress=progress, identity=same)
+    same = {"data": _which(data), "kl_weight": kl_weight, "perceptual_weight": perceptual_weight,
+            "shape": asdict(config)}
+    result = train(vae, loss_fn, make_batch, len(data), schedule, folder, resume, device=device,
+                   progress=progress, identity=same)
     vae = round_weights_(loaded(lambda: VAE(config), result.ema, "averaged weights"))
     return fit_latent_scale_(vae.eval().to(device), data.images[:20000]).cpu(), result
 
@@ -110,7 +141,8 @@ def encode(
 ) -> Tensor:             # (N, n, d) posterior means, on the CPU
     "Latents of many images, as tokens; computed where the VAE lies."
     device = next(vae.parameters()).device
-    means = (vae.encode(to_float(part.to(device))).mean.cpu() for part in images.split(_at_a_time(batch, images.shape[-2:].numel())))
+    means = (vae.encode(to_float(part.to(device))).mean.cpu()
+             for part in images.split(_at_a_time(batch, images.shape[-2:].numel())))
     return torch.cat([rearrange(mean, "b d h w -> b (h w) d") for mean in means])
 
 
@@ -138,7 +170,8 @@ def decode_indices(
     batch: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
 ) -> Tensor:               # (N, 3, H, W), not clamped, on the CPU
     "Images of many images' indices; computed where the bridge lies."
-    return torch.cat([bridge.detokenize(part).cpu() for part in indices.split(_at_a_time(batch, bridge.vae.config.image_size ** 2))])
+    return torch.cat([bridge.detokenize(part).cpu()
+                      for part in indices.split(_at_a_time(batch, bridge.vae.config.image_size ** 2))])
 
 
 def _tokenized(bridge: TokenBridge, images: Tensor, device: torch.device) -> Tensor:
@@ -156,8 +189,10 @@ def tokenize_set(
 ) -> Tensor:               # (N, 2, n, d) uint8 indices; the second entry is the mirror image
     "Indices of images and of their mirror images, computed once."
     kind = torch.uint8 if bridge.quantizer.num_levels <= 256 else torch.int32
-    parts = images.split(_at_a_time(None, images.shape[-2:].numel()))   # neither a second copy of all images nor long integers
-    return torch.cat([torch.stack([tokenize_images(bridge, view).to(kind) for view in (part, part.flip(-1))], 1) for part in parts])
+    # neither a second copy of all images nor long integers
+    parts = images.split(_at_a_time(None, images.shape[-2:].numel()))
+    return torch.cat([torch.stack([tokenize_images(bridge, view).to(kind) for view in (part, part.flip(-1))],
+                                  1) for part in parts])
 
 # %% ../nbs/12_cifar.ipynb #ed110bf2
 def _check_classes(name: str, data: ImageSet, config: ARConfig) -> None:
@@ -169,8 +204,9 @@ def _check_classes(name: str, data: ImageSet, config: ARConfig) -> None:
 def _check_generator(bridge: TokenBridge, data: ImageSet, config: ARConfig, indices: Tensor | None) -> None:
     "Raise ValueError unless the generator has the tokenizer's sizes, a label for each class, and indices of all images."
     (h, w), quantizer = bridge.vae.grid, bridge.quantizer
-    for name, wanted, got in (("tokens", h * w, config.backbone.tokens), ("dims", quantizer.dims, config.head.dims),
-                              ("levels", quantizer.num_levels, config.head.levels)):
+    for name, wanted, got in (("tokens", h * w, config.backbone.tokens),
+                              ("dims", quantizer.dims, config.head.dims),
+                              ("levels", quantizer.num_levels, config.head.num_levels)):
         if wanted != got:
             raise ValueError(f"config: expected {name}={wanted}, as the tokenizer has it, got {got}")
     _check_classes("data", data, config)
@@ -202,7 +238,8 @@ def train_generator(
         if start is not None:
             start = load_into(ARModel(config, levels), start.state_dict(), "start")
         indices = _tokenized(bridge, data.images, device) if indices is None else indices
-        latents = rearrange(dequantize(indices[:5000, 0].long(), levels), "b (h w) d -> b d h w", h=bridge.vae.grid[0])
+        latents = rearrange(dequantize(indices[:5000, 0].long(), levels), "b (h w) d -> b d h w",
+                            h=bridge.vae.grid[0])
         model = ARModel(config, levels, spectral_order(latents)) if start is None else start
 
     def make_batch(ids, generator):
@@ -210,8 +247,10 @@ def train_generator(
         return indices[ids, side].long(), data.labels[ids]
 
     loss_fn = lambda module, batch, generator: module.loss(*batch, generator)
-    same = {"data": _which(data), "tokenizer": fingerprints(bridge.vae, bridge.quantizer), "shape": asdict(config)}
-    result = train(model, loss_fn, make_batch, len(data), schedule, folder, resume, evaluate, device=device, progress=progress,
+    same = {"data": _which(data), "tokenizer": fingerprints(bridge.vae, bridge.quantizer),
+            "shape": asdict(config)}
+    result = train(model, loss_fn, make_batch, len(data), schedule, folder, resume, evaluate, device=device,
+                   progress=progress,
                    identity=same, compiled=compiled)
     model = round_weights_(loaded(lambda: ARModel(config, levels), result.ema, "averaged weights"))
     return TokenBridge(bridge.vae, bridge.quantizer, model.to(bridge.device)).eval(), result
@@ -250,11 +289,13 @@ def measure(
         train_indices = tokenize_images(bridge, training.images)
     metrics["generator"] = evaluate_generator(bridge.ar, indices, test.labels, train_indices.long(), seed)
     labels = balanced_labels(len(test.classes), recipe.per_class)
-    samples = bridge.generate(labels, cfg_scale=recipe.cfg_scale, temperature=recipe.temperature, chunk_size=200,
+    samples = bridge.generate(labels, cfg_scale=recipe.cfg_scale, temperature=recipe.temperature,
+                              chunk_size=200,
                               generator=torch.Generator().manual_seed(seed), progress=progress or None)
     samples, reference = samples.cpu(), decode_indices(bridge, indices)
     metrics["samples"] = evaluate_samples(samples, labels, judge, reference, test.labels)
-    metrics["samples"] |= {"cfg_scale": recipe.cfg_scale, "temperature": recipe.temperature, "per_class": recipe.per_class}
+    metrics["samples"] |= {"cfg_scale": recipe.cfg_scale, "temperature": recipe.temperature,
+                           "per_class": recipe.per_class}
     return metrics, samples
 
 # %% ../nbs/12_cifar.ipynb #16d9228d
@@ -268,18 +309,22 @@ def write_pictures(
     "Reconstructions, samples, loss curves, latents over their levels."
     from tokenbridge.plots import curves, image_grid, image_rows, level_ridges, panels, save_figure
     real, classes = to_float(test.images[:10]), list(test.classes)
-    rows = {"real": real, "continuous": bridge.reconstruct(real, quantized=False), "quantized": bridge.reconstruct(real)}
+    rows = {"real": real, "continuous": bridge.reconstruct(real, quantized=False),
+            "quantized": bridge.reconstruct(real)}
     count = min(len(samples), 10 * len(classes))
     labels = classes + [""] * (count - len(classes))
     axes = panels(columns=len(histories), width=4)
     axes = list(axes) if len(histories) > 1 else [axes]
     for ax, (name, rows_) in zip(axes, histories.items()):
-        curves(ax, {name: ([row["step"] for row in rows_], [row["loss"] for row in rows_])}, smoothing=0.5, title=name)
+        curves(ax, {name: ([row["step"] for row in rows_], [row["loss"] for row in rows_])}, smoothing=0.5,
+               title=name)
     return [
         save_figure(image_rows(panels(width=8, height=2.6), rows), folder / "reconstructions.png", dpi=140),
-        save_figure(image_grid(panels(width=8, height=8), samples[:count], len(classes), labels), folder / "samples.png", dpi=140),
+        save_figure(image_grid(panels(width=8, height=8), samples[:count], len(classes), labels),
+                    folder / "samples.png", dpi=140),
         save_figure(axes[0], folder / "losses.png"),
-        save_figure(level_ridges(panels(width=6, height=4), encode(bridge.vae, test.images[:500]), bridge.quantizer.levels), folder / "latents.png"),
+        save_figure(level_ridges(panels(width=6, height=4), encode(bridge.vae, test.images[:500]),
+                                 bridge.quantizer.levels), folder / "latents.png"),
     ]
 
 # %% ../nbs/12_cifar.ipynb #97ea651e
@@ -288,12 +333,16 @@ def compare(
     shipped: dict | None,      # of the shipped weights; None: not at hand
 ) -> str:                      # a table
     "The figures of this run beside the shipped ones."
-    lines = [("reconstruction, dB", "tokenizer", "psnr_continuous"), ("after 16 levels, dB", "tokenizer", "psnr_quantized"),
-             ("gain over histogram, nats", "generator", "gain"), ("samples: judge agrees", "samples", "agreement"),
+    lines = [("reconstruction, dB", "tokenizer", "psnr_continuous"),
+             ("after 16 levels, dB", "tokenizer", "psnr_quantized"),
+             ("gain over histogram, nats", "generator", "gain"),
+             ("samples: judge agrees", "samples", "agreement"),
              ("samples: variance ratio", "samples", "variance_ratio")]
-    value = lambda source, part, key: f"{source[part][key]:10.3f}" if source and key in source.get(part, {}) else f"{'-':>10}"
+    value = lambda source, part, key: f"{source[part][key]:10.3f}" if source and key in source.get(part,
+        {}) else f"{'-':>10}"
     return "\n".join([f"{'':26}{'this run':>10}{'shipped':>10}"]
-                     + [f"{name:26}{value(metrics, part, key)}{value(shipped, part, key)}" for name, part, key in lines])
+                     + [f"{name:26}{value(metrics, part, key)}{value(shipped, part, key)}" for name, part,
+                        key in lines])
 
 
 def shipped_metrics() -> dict | None:
@@ -320,21 +369,28 @@ def run_demo(
     shape, training = preset("cifar-tiny"), load_images("train", root, download=True)
     test = load_images("test", root, limit=recipe.test_images)
     write_json(folder / "metrics.json", {"state": "running"})
-    say = lambda number, text: print(f"[{number}/5 · {(time.time() - started) / 60:4.1f} min] {text}", flush=True)
+    say = lambda number, text: print(f"[{number}/5 · {(time.time() - started) / 60:4.1f} min] {text}",
+                                     flush=True)
     say(1, f"training the VAE on {len(training)} images ({training.source})")
-    vae, vae_result = train_vae(training, shape.vae, schedules[0], recipe.kl_weight, recipe.perceptual_weight, device=device)
+    vae, vae_result = train_vae(training, shape.vae, schedules[0], recipe.kl_weight, recipe.perceptual_weight,
+                                device=device)
     say(2, "fitting the levels, turning images into indices")
-    tokenizer, seen = TokenBridge(vae, fit_quantizer(vae, training, shape.num_levels)), training.take(recipe.train_images)
+    tokenizer, seen = TokenBridge(vae,
+                                  fit_quantizer(vae, training,
+                                                shape.num_levels)), training.take(recipe.train_images)
     indices = tokenize_set(tokenizer.to(device), seen.images)
     say(3, "training the generator on indices")
-    bridge, ar_result = train_generator(tokenizer.cpu(), seen, shape.ar, schedules[1], device=device, indices=indices)
+    bridge, ar_result = train_generator(tokenizer.cpu(), seen, shape.ar, schedules[1], device=device,
+                                        indices=indices)
     bridge.save_pretrained(folder, torch.bfloat16)
     say(4, "generating and measuring")
-    metrics, samples = measure(bridge.to(device), seen, test, recipe, seed=seed, progress=True, train_indices=indices[:, 0])
+    metrics, samples = measure(bridge.to(device), seen, test, recipe, seed=seed, progress=True,
+                               train_indices=indices[:, 0])
     say(5, "writing pictures")
     histories = {"VAE": vae_result.history, "generator": ar_result.history}
     pictures = write_pictures(folder, bridge.cpu(), test, samples, histories)
-    record = run_record(command, seed, started, data=training.source, histories=histories, recipe=asdict(recipe), **metrics)
+    record = run_record(command, seed, started, data=training.source, histories=histories,
+                        recipe=asdict(recipe), **metrics)
     write_json(folder / "metrics.json", record)
     if training.source != "cifar10":
         print(f"\nThis run is on {training.source} images, the shipped model and the judge on CIFAR-10: do not compare, and the judge's agreement means nothing.")
@@ -350,7 +406,9 @@ def picture_base64(
     "A small picture that fits into a record."
     import base64
     import io
+
     from PIL import Image
+
     from tokenbridge.plots import tile_images
     buffer = io.BytesIO()
     Image.fromarray(tile_images(images, columns, 2)).save(buffer, format="png", optimize=True)
@@ -388,15 +446,20 @@ def vae_experiment(
     keep = _keeper(name)
     for k in levels:
         check_int("levels", k, 2)
-    started, training, test = time.time(), load_images("train", root), load_images("test", root, limit=test_images)
+    started, training, test = time.time(), load_images("train", root), load_images("test", root,
+        limit=test_images)
     vae, result = train_vae(training, preset("cifar-tiny").vae, schedule, kl_weight, perceptual_weight)
-    judge, shown, latents = load_classifier("judge"), to_float(test.images[:10]), encode(vae, training.images[:10000])
-    metrics = {str(k): evaluate_tokenizer(vae, Quantizer.fit(latents, k), test.images, judge, test.labels) for k in levels}
+    judge, shown, latents = load_classifier("judge"), to_float(test.images[:10]), encode(vae,
+        training.images[:10000])
+    metrics = {str(k): evaluate_tokenizer(vae, Quantizer.fit(latents, k), test.images, judge, test.labels)
+               for k in levels}
     with torch.inference_mode():
         picture = picture_base64(torch.cat([shown, vae.decode(vae.encode(shown).mean)]), 10)
     command = f"vae_experiment({name!r}, {kl_weight}, {perceptual_weight}, {schedule}, levels={levels}, test_images={test_images})"
-    return keep(run_record(command, schedule.seed, started, kl_weight=kl_weight, perceptual_weight=perceptual_weight, levels=metrics,
-                           reconstructions_png=picture, history=result.history, steps=schedule.steps, batch_size=schedule.batch_size, data=training.source))
+    return keep(run_record(command, schedule.seed, started, kl_weight=kl_weight,
+                           perceptual_weight=perceptual_weight, levels=metrics,
+                           reconstructions_png=picture, history=result.history, steps=schedule.steps,
+                           batch_size=schedule.batch_size, data=training.source))
 
 # %% ../nbs/12_cifar.ipynb #215deac9
 def collect_sweep(
@@ -407,11 +470,14 @@ def collect_sweep(
     runs = []
     for record in records:
         result = record["results"]
-        common = {"kl_weight": result["kl_weight"], "minutes": round(record["seconds"] / 60, 1), "steps": result["steps"]}
+        common = {"kl_weight": result["kl_weight"], "minutes": round(record["seconds"] / 60, 1),
+                  "steps": result["steps"]}
         for k, figures in result["levels"].items():
             runs.append(common | {"levels": int(k), "psnr": figures["psnr_quantized"]})
         runs.append(common | {"levels": "continuous", "psnr": figures["psnr_continuous"]})
-    sweep = {key: records[0][key] for key in ("commit", "seed", "hardware", "date")} | {"seconds": sum(r["seconds"] for r in records)}
+    sweep = {key: records[0][key]
+             for key in ("commit", "seed", "hardware",
+                         "date")} | {"seconds": sum(r["seconds"] for r in records)}
     sweep |= {"command": f"collect_sweep({names!r})", "runs": runs}
     save_record("kl-sweep", sweep)
     return sweep
@@ -424,7 +490,8 @@ def _tokens_of_both(
     test_images: int,          # test images to measure on
 ) -> tuple[ImageSet, ImageSet, Tensor, Tensor]:   # training and test images, (N, 2, n, d) and (M, n, d) indices
     "What every trial of an experiment has in common, tokenized once."
-    training, test = load_images("train", root, limit=train_images), load_images("test", root, limit=test_images)
+    training, test = load_images("train", root, limit=train_images), load_images("test", root,
+        limit=test_images)
     return training, test, tokenize_set(bridge, training.images), tokenize_images(bridge, test.images)
 
 # %% ../nbs/12_cifar.ipynb #2da5c46a
@@ -438,19 +505,24 @@ def optimizer_experiment(
     root: str | Path | None = None,     # folder of CIFAR-10
 ) -> dict:                              # the record
     "Train the same generator on the same batches with several optimizers, and measure each on held-out tokens."
-    keep, schedules = _keeper(name), {label: replace(schedule, **changes) for label, changes in trials.items()}
+    keep, schedules = _keeper(name), {label: replace(schedule, **changes) for label,
+                                      changes in trials.items()}
     check_int("schedule.eval_every", schedule.eval_every, 1)
     started, bridge = time.time(), _with_generator(model)
     training, test, indices, held_out = _tokens_of_both(bridge, root, train_images, test_images)
     look, runs = lambda ar, step: {"nll": nll(ar, held_out, test.labels, schedule.seed)}, []
     for label, changes in trials.items():
         began = time.time()
-        result = train_generator(bridge, training, bridge.ar.config, schedules[label], indices=indices, evaluate=look)[1]
+        result = train_generator(bridge, training, bridge.ar.config, schedules[label], indices=indices,
+                                 evaluate=look)[1]
         curve = [{"step": row["step"], "nll": row["nll"]} for row in result.history if "nll" in row]
-        runs.append({"trial": label, "changes": changes, "seconds": round(time.time() - began, 1), "curve": curve})
-    position = position_histogram_nll(indices[:, 0].long(), held_out, bridge.quantizer.num_levels, hidden_mask(*held_out.shape[:2], schedule.seed))
+        runs.append({"trial": label, "changes": changes, "seconds": round(time.time() - began, 1),
+                     "curve": curve})
+    position = position_histogram_nll(indices[:, 0].long(), held_out, bridge.quantizer.num_levels,
+                                      hidden_mask(*held_out.shape[:2], schedule.seed))
     command = f"optimizer_experiment({name!r}, {trials!r}, {schedule}, {str(model)!r}, {train_images}, {test_images})"
-    return keep(run_record(command, schedule.seed, started, runs=runs, position_histogram=position, steps=schedule.steps,
+    return keep(run_record(command, schedule.seed, started, runs=runs, position_histogram=position,
+                           steps=schedule.steps,
                            batch_size=schedule.batch_size, data=training.source))
 
 # %% ../nbs/12_cifar.ipynb #8b91d792
@@ -466,21 +538,26 @@ def mask_experiment(
 ) -> dict:                                  # the record
     "Train a generator on with several distributions of the mask, and measure each at several shares of hidden tokens."
     keep, started, bridge = _keeper(name), time.time(), _with_generator(model)
-    shapes = {label: replace(bridge.ar.config, backbone=replace(bridge.ar.config.backbone, mask_ratio_low=low, mask_ratio_deviation=deviation))
+    shapes = {label: replace(bridge.ar.config,
+                             backbone=replace(bridge.ar.config.backbone, mask_ratio_low=low,
+                                              mask_ratio_deviation=deviation))
               for label, (low, deviation) in trials.items()}
     for share in shares:
         check_number("shares", share, 0, 1, open_low=True)
     training, test, indices, held_out = _tokens_of_both(bridge, root, train_images, test_images)
     counted = indices[:, 0].long()
-    measure = lambda ar: [evaluate_generator(ar, held_out, test.labels, counted, schedule.seed, share)["gain"] for share in shares]
+    measure = lambda ar: [evaluate_generator(ar, held_out, test.labels, counted, schedule.seed, share)["gain"]
+                          for share in shares]
     runs = [{"trial": "before", "gain": measure(bridge.ar)}]
     for label, config in shapes.items():
         began = time.time()
         trained = train_generator(bridge, training, config, schedule, indices=indices, start=bridge.ar)[0]
-        runs.append({"trial": label, "low": trials[label][0], "deviation": trials[label][1], "seconds": round(time.time() - began, 1),
+        runs.append({"trial": label, "low": trials[label][0], "deviation": trials[label][1],
+                     "seconds": round(time.time() - began, 1),
                      "gain": measure(trained.ar)})
     command = f"mask_experiment({name!r}, {trials!r}, {schedule}, {str(model)!r}, {shares!r}, {train_images}, {test_images})"
-    return keep(run_record(command, schedule.seed, started, shares=list(shares), runs=runs, steps=schedule.steps,
+    return keep(run_record(command, schedule.seed, started, shares=list(shares), runs=runs,
+                           steps=schedule.steps,
                            batch_size=schedule.batch_size, data=training.source))
 
 # %% ../nbs/12_cifar.ipynb #83e8ca76
@@ -507,6 +584,7 @@ def sampling_experiment(
         samples = bridge.generate(labels, cfg_scale=cfg_scale, temperature=temperature, chunk_size=250,
                                   generator=torch.Generator().manual_seed(seed))
         report = evaluate_samples(samples, labels, judge, reference, test.labels)
-        runs.append({"cfg_scale": cfg_scale, "temperature": temperature} | {key: report[key] for key in ("agreement_ratio", "variance_ratio")})
+        runs.append({"cfg_scale": cfg_scale, "temperature": temperature}
+                    | {key: report[key] for key in ("agreement_ratio", "variance_ratio")})
     command = f"sampling_experiment({name!r}, {str(model)!r}, {settings!r}, per_class={per_class}, seed={seed})"
     return keep(run_record(command, seed, started, per_class=per_class, runs=runs, data=test.source))

@@ -18,7 +18,15 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .checks import check_finite, check_indices, check_int, check_number, check_seed, check_tensor, modes_restored
+from tokenbridge.checks import (
+    check_finite,
+    check_indices,
+    check_int,
+    check_number,
+    check_seed,
+    check_tensor,
+    modes_restored,
+)
 from .data import to_float, to_uint8
 from .model import ARModel
 from .quantizer import Quantizer
@@ -72,7 +80,8 @@ def _window_matrix(length: int, size: int = 11, deviation: float = 1.5) -> Tenso
 def _local_mean(images: Tensor) -> Tensor:
     "Gaussian-weighted mean around every place where the window fits: (..., h, w) -> (..., h - 10, w - 10)."
     rows, columns = (_window_matrix(size).to(images.device, torch.float64) for size in images.shape[-2:])
-    with torch.autocast(images.device.type, enabled=False):   # differences of squares of grey levels: neither 16 bits nor TF32 are enough
+    # differences of squares of grey levels: neither 16 bits nor TF32 are enough
+    with torch.autocast(images.device.type, enabled=False):
         return (rows @ images.double() @ columns.T).to(images.dtype)
 
 # %% ../nbs/11_evaluation.ipynb #6f8cf8c6
@@ -137,7 +146,8 @@ def _ask(judge: nn.Module, images: Tensor, batch: int | None, answer: Callable[[
     images, device = _bytes("images", images), next(judge.parameters(), images).device
     with modes_restored(judge):
         judge.eval()
-        return torch.cat([answer(to_float(part.to(device))).cpu() for part in images.split(_at_a_time(batch, images.shape[-2:].numel()))])
+        return torch.cat([answer(to_float(part.to(device))).cpu()
+                          for part in images.split(_at_a_time(batch, images.shape[-2:].numel()))])
 
 # %% ../nbs/11_evaluation.ipynb #eeeea68e
 def level_usage(
@@ -169,7 +179,8 @@ def _counts(indices: Tensor, num_levels: int) -> Tensor:
     "How often each index occurs at each position and dimension: (N, n, d) -> (n, d, k)."
     n, d = indices.shape[1:]
     offsets = torch.arange(n * d, device=indices.device).view(n, d) * num_levels
-    blocks = (torch.bincount((part + offsets).flatten(), minlength=n * d * num_levels) for part in indices.long().split(20_000))
+    blocks = (torch.bincount((part + offsets).flatten(), minlength=n * d * num_levels)
+              for part in indices.long().split(20_000))
     return sum(blocks).view(n, d, num_levels)
 
 # %% ../nbs/11_evaluation.ipynb #074d0003
@@ -282,7 +293,8 @@ def evaluate_generator(
     position = position_histogram_nll(train_indices, indices, num_levels, mask)
     return {"nll": model_nll, "uniform": uniform_nll(num_levels),
             "dimension_histogram": dimension_histogram_nll(train_indices, indices, num_levels, mask),
-            "position_histogram": position, "gain": position - model_nll, "hidden": hidden, "images": float(len(indices))}
+            "position_histogram": position, "gain": position - model_nll, "hidden": hidden,
+            "images": float(len(indices))}
 
 # %% ../nbs/11_evaluation.ipynb #5a471daa
 def within_class_variance(
@@ -310,13 +322,15 @@ def evaluate_samples(
     batch: int | None = None,          # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
 ) -> dict[str, float]:         # agreement and variance, of the reference too, and the ratios (0 where the reference has 0)
     "Does the judge see the right classes, and as much variety as in the reference?"
-    for name, value, num in (("labels", labels, len(images)), ("reference_labels", reference_labels, len(reference_images))):
+    for name, value, num in (("labels", labels, len(images)),
+                             ("reference_labels", reference_labels, len(reference_images))):
         check_tensor(name, value, "M", "int", M=num)
     report = {"agreement": class_agreement(judge, images, labels, batch),
               "reference_agreement": class_agreement(judge, reference_images, reference_labels, batch),
               "variance": within_class_variance(judge, images, labels, batch),
               "reference_variance": within_class_variance(judge, reference_images, reference_labels, batch)}
-    ratios = {f"{name}_ratio": report[name] / (report[f"reference_{name}"] or math.inf) for name in ("agreement", "variance")}
+    ratios = {f"{name}_ratio": report[name] / (report[f"reference_{name}"] or math.inf)
+              for name in ("agreement", "variance")}
     return {**report, **ratios, "images": float(len(images))}
 
 # %% ../nbs/11_evaluation.ipynb #7ed324e1
@@ -335,11 +349,15 @@ def nearest(
     check_tensor("candidates", candidates, "N f", f=size["f"])
     check_int("num", num, 1, len(candidates))
     check_int("chunk", chunk, 1)
-    device, keep = queries.device, min(len(candidates), num + 16)   # a few more: the search rounds, the order is settled at the end
-    mode = "use_mm_for_euclid_dist_if_necessary" if device.type == "cpu" else "donot_use_mm_for_euclid_dist"   # TF32 would round too much
-    best = torch.full((size["b"], keep), math.inf, device=device), torch.zeros(size["b"], keep, dtype=torch.int64, device=device)
+    # a few more: the search rounds, the order is settled at the end
+    device, keep = queries.device, min(len(candidates), num + 16)
+    # TF32 would round too much
+    mode = "use_mm_for_euclid_dist_if_necessary" if device.type == "cpu" else "donot_use_mm_for_euclid_dist"
+    best = torch.full((size["b"], keep), math.inf, device=device), torch.zeros(size["b"], keep,
+        dtype=torch.int64, device=device)
     for first, part in zip(range(0, len(candidates), chunk), candidates.split(chunk)):
-        found = torch.cdist(rearrange(views.float(), "b v f -> (b v) f"), part.to(device).float(), compute_mode=mode)
+        found = torch.cdist(rearrange(views.float(), "b v f -> (b v) f"), part.to(device).float(),
+                            compute_mode=mode)
         found = rearrange(found, "(b v) c -> b v c", b=size["b"]).amin(1)
         ids = torch.arange(first, first + len(part), device=device).expand_as(found)
         together, ids = torch.cat([best[0], found], 1), torch.cat([best[1], ids], 1)
@@ -365,7 +383,8 @@ def nearest_images(
         distances, ids = nearest(both.flatten(2), train_images.flatten(1), num, chunk)
         return distances / math.sqrt(images[0].numel()), ids
     features = judge_features(judge, both.flatten(0, 1))
-    return nearest(rearrange(features, "(b v) f -> b v f", v=2), judge_features(judge, train_images), num, chunk)
+    return nearest(rearrange(features, "(b v) f -> b v f", v=2), judge_features(judge, train_images), num,
+                   chunk)
 
 # %% ../nbs/11_evaluation.ipynb #3d733032
 def _exact(views: Tensor, candidates: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -398,7 +417,8 @@ def _latent_report(sums: Tensor, usage: Tensor) -> dict[str, list]:
     variance = (second - mean ** 2).clamp(min=1e-30)
     central = fourth - 4 * mean * third + 6 * mean ** 2 * second - 3 * mean ** 4
     shares = usage.double() / usage.sum(-1, keepdim=True)
-    return {"latent_mean": mean.tolist(), "latent_deviation": variance.sqrt().tolist(), "latent_kurtosis": (central / variance ** 2).tolist(),
+    return {"latent_mean": mean.tolist(), "latent_deviation": variance.sqrt().tolist(),
+            "latent_kurtosis": (central / variance ** 2).tolist(),
             "level_usage": shares.tolist(), "level_perplexity": perplexity(shares).tolist()}
 
 # %% ../nbs/11_evaluation.ipynb #45a7f64f
@@ -424,7 +444,8 @@ def evaluate_tokenizer(
         for part, answers in zip(images.split(batch), labels.split(batch)):
             pictures, latents, indices = _tokenizer_batch(vae, quantizer, part)
             for name, picture in pictures.items():
-                scores[f"psnr_{name}"].append(image_psnr(picture, part.cpu()).clamp(max=100))   # of an exact copy: infinite
+                # of an exact copy: infinite
+                scores[f"psnr_{name}"].append(image_psnr(picture, part.cpu()).clamp(max=100))
                 scores[f"ssim_{name}"].append(image_ssim(picture, part.cpu()))
             for name, picture in {"real": part, **pictures}.items() if judge is not None else ():
                 scores[f"agreement_{name}"].append((judge_classes(judge, picture) == answers).float())

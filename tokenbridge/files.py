@@ -155,7 +155,8 @@ def load_tensors(
         with safe_open(path, framework="pt", device="cpu") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
-        if start in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):   # only now: the length of a good file's header may begin so, too
+        # only now: the length of a good file's header may begin so, too
+        if start in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
             raise _file_error(f"{path}: expected a safetensors file, got a pickle (only load_foreign reads those)") from None
         raise _file_error(f"{path}: not a whole safetensors file ({error})") from None
 
@@ -186,7 +187,8 @@ def load_into(
 ) -> nn.Module:                               # the same module
     "Load a state dictionary strictly: an error names what is missing, extra, misshapen or not finite."
     own = module.state_dict()
-    _refuse_names(source, "lacks", [name for name in own if name not in tensors and name not in allow_missing])
+    _refuse_names(source, "lacks",
+                  [name for name in own if name not in tensors and name not in allow_missing])
     _refuse_names(source, "has unexpected", [name for name in tensors if name not in own])
     for name, tensor in tensors.items():
         if tensor.shape != own[name].shape:
@@ -194,7 +196,8 @@ def load_into(
         if tensor.is_floating_point() != own[name].is_floating_point():
             raise ValueError(f"{source}: {name}: expected {own[name].dtype}, got {tensor.dtype}")
         finite = not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
-        if not finite and (bool(torch.isnan(tensor).any()) or bool(torch.isfinite(own[name]).all())):   # a module with infinities, such as a mask's, may keep them
+        # a module with infinities, such as a mask's, may keep them
+        if not finite and (bool(torch.isnan(tensor).any()) or bool(torch.isfinite(own[name]).all())):
             raise ValueError(f"{source}: {name}: holds NaN or infinite values")
     module.load_state_dict(dict(tensors), strict=not allow_missing)
     return module
@@ -229,7 +232,8 @@ def load_foreign(
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises half a dozen kinds
-        reason = re.search(r"Unsupported (?:global|class)[^.\n]*", str(error)) or re.match(r"[^.\n]*", str(error))
+        reason = re.search(r"Unsupported (?:global|class)[^.\n]*", str(error)) or re.match(r"[^.\n]*",
+            str(error))
         raise _file_error(f"{path}: refused as a checkpoint ({type(error).__name__}: {reason.group(0)})") from None
 
 # %% ../nbs/files.ipynb #1cae2540
@@ -296,9 +300,11 @@ def find_folder(
     name, path = str(name_or_path), Path(name_or_path)
     if path.is_dir():
         return path
-    if isinstance(name_or_path, str) and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) and not path.parent.is_dir():
+    if isinstance(name_or_path, str) and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*",
+        name) and not path.parent.is_dir():
         return _from_hub(name)
-    if not isinstance(name_or_path, str) or name.startswith(".") or len(path.parts) > 1 or path.exists():   # surely no shipped name
+    # surely no shipped name
+    if not isinstance(name_or_path, str) or name.startswith(".") or len(path.parts) > 1 or path.exists():
         raise FileNotFoundError(f"name_or_path: {name} is not a folder")
     return pretrained_folder(name)
 
@@ -310,7 +316,9 @@ def _from_hub(name: str) -> Path:
     except ImportError:
         raise FileNotFoundError(f"name_or_path: no folder {name}; to look for it on the hub: pip install 'tokenbridge[hub]'") from None
     try:
-        return Path(snapshot_download(name, allow_patterns=["config.json", "record.json", "metrics.json", "model.safetensors", "tokens.safetensors"]))
+        return Path(snapshot_download(name,
+                                      allow_patterns=["config.json", "record.json", "metrics.json",
+                                                      "model.safetensors", "tokens.safetensors"]))
     except Exception as error:   # no network, no such repository, no access: a kind of its own for each
         reason = (str(error).strip() or type(error).__name__).split("\n")[0][:100]
         raise FileNotFoundError(f"name_or_path: no folder {name}, and nothing from the hub ({reason})") from None
@@ -326,8 +334,10 @@ def run_record(
     check_seed(seed)
     check_number("started", started, 0, time.time() + 1)
     return dict(command=str(command), commit=_commit(), seed=seed, hardware=_hardware(),
-                date=datetime.now(timezone.utc).isoformat(timespec="seconds"), seconds=round(time.time() - started, 1),
-                versions={"python": platform.python_version(), **{name: installed.version(name) for name in ("torch", "numpy")}},
+                date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                seconds=round(time.time() - started, 1),
+                versions={"python": platform.python_version(),
+                          **{name: installed.version(name) for name in ("torch", "numpy")}},
                 results=results)
 
 # %% ../nbs/files.ipynb #43e59071

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .checks import check_choice, check_indices, check_int, check_number, check_tensor, modes_restored
+from tokenbridge.checks import (
+    check_choice,
+    check_indices,
+    check_int,
+    check_number,
+    check_tensor,
+    modes_restored,
+)
 from .model import ARModel
 from .quantizer import dequantize
 
@@ -53,7 +60,8 @@ def step_counts(
     totals = hidden.sum(1).tolist()
     rows = [cosine_schedule(total, min(steps, total)) if total else [] for total in totals]
     longest = max(map(len, rows))
-    return torch.tensor([row + [0] * (longest - len(row)) for row in rows], dtype=torch.int64, device=hidden.device)
+    return torch.tensor([row + [0] * (longest - len(row)) for row in rows], dtype=torch.int64,
+                        device=hidden.device)
 
 # %% ../nbs/09_generation.ipynb #1179e9a0
 @dataclass(frozen=True)
@@ -72,7 +80,8 @@ class Plan:
     def rows(self, part: slice) -> "Plan":
         "The plan for some of the images."
         counts = self.counts[part]
-        return Plan(self.order[part], counts[:, :int((counts > 0).sum(1).max())], self.noise[part], self.by_confidence)
+        return Plan(self.order[part], counts[:, :int((counts > 0).sum(1).max())], self.noise[part],
+                    self.by_confidence)
 
     def left(self, step: int) -> Tensor:
         "Tokens still hidden after this step, (b,)."
@@ -127,7 +136,8 @@ def guide(
 ) -> Tensor:          # (b, m, e)
     "Go from the context without a label to the one with it, and beyond."
     labelled, unlabelled = context.chunk(2)
-    return (unlabelled + weights[:, None, None] * (labelled - unlabelled)).to(context.dtype)   # weights are fp32, a context may be bf16
+    # weights are fp32, a context may be bf16
+    return (unlabelled + weights[:, None, None] * (labelled - unlabelled)).to(context.dtype)
 
 # %% ../nbs/09_generation.ipynb #aca618b8
 def guidance_weights(
@@ -168,7 +178,8 @@ def surest(
     count: Tensor,     # (b,) how many to keep
 ) -> Tensor:           # (b, m) bool
     "Mark the `count` most probable tokens of each image."
-    rank = log_prob.masked_fill(~valid, float("-inf")).argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    rank = log_prob.masked_fill(~valid, float("-inf")).argsort(dim=1, descending=True,
+        stable=True).argsort(dim=1)
     return valid & (rank < count[:, None])
 
 # %% ../nbs/09_generation.ipynb #99df851f
@@ -183,7 +194,8 @@ def _candidates(plan: Plan, hidden: Tensor, step: int) -> tuple[Tensor, Tensor]:
     return order.gather(1, places), slot < count[:, None]
 
 # %% ../nbs/09_generation.ipynb #31ce2f6e
-def _context(model: ARModel, state, latents: Tensor, hidden: Tensor, positions: Tensor, weights: Tensor | None) -> Tensor:
+def _context(model: ARModel, state, latents: Tensor, hidden: Tensor, positions: Tensor,
+             weights: Tensor | None) -> Tensor:
     "The backbone's context (b, m, e); with weights, both halves of the guidance in one batch."
     if weights is None:
         return model.backbone.predict(state, latents, hidden, positions)
@@ -209,7 +221,8 @@ def reveal_steps(
     yield indices, hidden
     for step in range(plan.counts.shape[1]):
         positions, keep = _candidates(plan, hidden, step)
-        weights = guidance_weights(sampling.cfg_scale, sampling.cfg_schedule, plan.left(step), n) if guided else None
+        weights = guidance_weights(sampling.cfg_scale, sampling.cfg_schedule, plan.left(step),
+                                   n) if guided else None
         context = _context(model, state, latents, hidden, positions, weights)[keep]
         tokens, log_prob = model.head.sample(context, plan.noise[rows, positions][keep], sampling.temperature,
                                              sampling.top_k, sampling.top_p)
@@ -238,7 +251,8 @@ def _checked_known(model: ARModel, known: tuple | None, b: int) -> tuple[Tensor,
     "Indices (b, n, d) to start from, and which positions are hidden (b, n)."
     n, (d, k), device = model.config.backbone.tokens, model.levels.shape, model.levels.device
     if known is None:
-        return torch.zeros(b, n, d, dtype=torch.int64, device=device), torch.ones(b, n, dtype=torch.bool, device=device)
+        return torch.zeros(b, n, d, dtype=torch.int64, device=device), torch.ones(b, n, dtype=torch.bool,
+            device=device)
     check_tensor("known indices", known[0], "b n d", "int", b=b, n=n, d=d)
     check_tensor("known mask", known[1], "b n", "bool", b=b, n=n)
     indices, mask = known[0].to(device).long(), known[1].to(device)
@@ -246,9 +260,11 @@ def _checked_known(model: ARModel, known: tuple | None, b: int) -> tuple[Tensor,
     return indices.masked_fill(~mask[..., None], 0), ~mask
 
 # %% ../nbs/09_generation.ipynb #c56735b6
-def _prepared(model: ARModel, labels, steps, order, known, chunk_size, generator) -> tuple[Tensor, Tensor, Tensor, Plan]:
+def _prepared(model: ARModel, labels, steps, order, known, chunk_size, generator) -> tuple[Tensor, Tensor,
+    Tensor, Plan]:
     "Everything checked: labels, indices to start from, hidden positions, plan."
-    if known is not None and not (isinstance(known, (tuple, list)) and len(known) == 2 and all(isinstance(x, Tensor) for x in known)):
+    if known is not None and not (isinstance(known, (tuple, list)) and len(known) == 2
+                                  and all(isinstance(x, Tensor) for x in known)):
         raise ValueError(f"known: expected a pair of tensors (indices, mask), got {type(known).__name__}")
     if generator is not None and not isinstance(generator, torch.Generator):
         raise ValueError(f"generator: expected a torch.Generator, got {type(generator).__name__}")
@@ -297,12 +313,14 @@ def generate_indices(
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
         raise ValueError(f"progress: expected a function, True or None, got {type(progress).__name__}")
     labels, indices, hidden, plan = _prepared(model, labels, steps, order, known, chunk_size, generator)
-    parts = [slice(i, i + (chunk_size or len(labels))) for i in range(0, len(labels), chunk_size or len(labels))]
+    parts = [slice(i, i + (chunk_size or len(labels)))
+             for i in range(0, len(labels), chunk_size or len(labels))]
     plans, done = [plan.rows(part) for part in parts], []
     with modes_restored(model), _ticker(progress, sum(p.counts.shape[1] for p in plans)) as tick:
         model.eval()
         for part, piece in zip(parts, plans):
-            for step, (ids, _) in enumerate(reveal_steps(model, labels[part], indices[part], hidden[part], piece, sampling)):
+            for step, (ids, _) in enumerate(reveal_steps(model, labels[part], indices[part], hidden[part],
+                piece, sampling)):
                 if step:
                     tick()
             done.append(ids)

@@ -13,7 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_choice, check_finite, check_indices, check_int, check_number, check_tensor
+from tokenbridge.checks import (
+    check_choice,
+    check_finite,
+    check_indices,
+    check_int,
+    check_number,
+    check_tensor,
+)
 from .transformer import AdaLNBlock, KVCache, Modulation, init_weights
 
 # %% ../nbs/06_head.ipynb #216bcb0d
@@ -21,7 +28,7 @@ from .transformer import AdaLNBlock, KVCache, Modulation, init_weights
 class HeadConfig:
     "Sizes of the dimension-wise autoregressive head."
     dims: int = 16                     # d, dimensions of a token
-    levels: int = 16                   # k, levels of a dimension
+    num_levels: int = 16               # k, levels of a dimension
     context_width: int = 192           # e, width of what the backbone hands over
     width: int = 96                    # width of the head's own transformer
     blocks: int = 3                    # transformer blocks
@@ -34,7 +41,7 @@ class HeadConfig:
     def __post_init__(self):
         for name in ("dims", "context_width", "width", "blocks", "heads"):
             check_int(name, getattr(self, name), 1)
-        check_int("levels", self.levels, 2)
+        check_int("num_levels", self.num_levels, 2)
         check_number("mlp_ratio", self.mlp_ratio, 0, open_low=True)
         check_number("dropout", self.dropout, 0, 1)
         check_number("norm_eps", self.norm_eps, 0, open_low=True)
@@ -51,12 +58,14 @@ class DimensionTransformer(nn.Module):
         config: HeadConfig,  # sizes
     ):
         super().__init__()
-        d, k, width = config.dims, config.levels, config.width
+        d, k, width = config.dims, config.num_levels, config.width
         rest = config.heads, config.mlp_ratio, config.dropout, config.dropout, config.norm_eps
         self.config = config
         self.condition_proj = nn.Linear(config.context_width, width)
-        self.dim_embed = nn.Parameter(torch.empty(d, width))            # which step an element of the sequence belongs to
-        self.step_embed = nn.Parameter(torch.empty(d, width))           # added to the condition, one vector a step
+        # which step an element of the sequence belongs to
+        self.dim_embed = nn.Parameter(torch.empty(d, width))
+        # added to the condition, one vector a step
+        self.step_embed = nn.Parameter(torch.empty(d, width))
         self.token_embed = nn.Parameter(torch.empty(d - 1, k, width))   # the last index is read by no step
         self.blocks = nn.ModuleList(AdaLNBlock(width, *rest, qk_norm=True) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(width, config.norm_eps)
@@ -95,7 +104,7 @@ class DimensionTransformer(nn.Module):
     ) -> Tensor:          # (m, s + 1, width)
         "What steps 0 to s read."
         s = indices.shape[1]
-        rows = indices + self.config.levels * torch.arange(s, device=indices.device)
+        rows = indices + self.config.num_levels * torch.arange(s, device=indices.device)
         tokens = F.embedding(rows, self.token_embed.flatten(0, 1))
         return torch.cat([first[:, None], tokens], dim=1) + self.dim_embed[:s + 1]
 
@@ -160,15 +169,19 @@ def sample_categorical(
         raise ValueError(f"noise: expected shape {tuple(logits.shape[:-1])}, one number for each row of logits, got {tuple(noise.shape)}")
     cumulative = logits.float().softmax(-1).cumsum(-1)
     total = cumulative[..., -1:]                                             # 1 up to rounding
-    passed = (cumulative <= noise[..., None] * total) & (cumulative < total)   # never past the last possible level
+    # never past the last possible level
+    passed = (cumulative <= noise[..., None] * total) & (cumulative < total)
     return passed.sum(-1)
 
 # %% ../nbs/06_head.ipynb #0e497213
 def _permutation(order, dims: int) -> list[int]:
     "The order as a list, None as 0, 1, 2, ...; ValueError if it is no permutation."
-    steps = range(dims) if order is None else order.tolist() if hasattr(order, "tolist") else order   # of a tensor or an array, too
+    # of a tensor or an array, too
+    steps = range(dims) if order is None else order.tolist() if hasattr(order, "tolist") else order
     steps = [step for step in steps] if isinstance(steps, Iterable) else steps
-    if not isinstance(steps, list) or not all(isinstance(step, int) for step in steps) or sorted(steps) != list(range(dims)):
+    if not isinstance(steps,
+                      list) or not all(isinstance(step, int)
+                                       for step in steps) or sorted(steps) != list(range(dims)):
         raise ValueError(f"order: expected a permutation of 0 to {dims - 1}, got {steps}")
     return steps
 
@@ -177,8 +190,10 @@ def _permutation(order, dims: int) -> list[int]:
 def _walk(network: DimensionTransformer, context: Tensor, choose) -> tuple[Tensor, Tensor]:
     "Indices (m, d) and logits (m, d, k) in the order of generation; `choose(step, logits)` gives a step's index."
     dims, condition = network.config.dims, network.condition_proj(context)
-    by_step = lambda parts: list(zip(*(part.split(1, dim=1) for part in parts)))   # six (m, d, width) -> d times six (m, 1, width)
-    layers = [by_step(parts) for parts in network.modulations(condition)]          # layers[b][step]: block b's; last: final scale, shift
+    # six (m, d, width) -> d times six (m, 1, width)
+    by_step = lambda parts: list(zip(*(part.split(1, dim=1) for part in parts)))
+    # layers[b][step]: block b's; last: final scale, shift
+    layers = [by_step(parts) for parts in network.modulations(condition)]
     caches = [KVCache(dims) for _ in network.blocks]
     x, indices, logits = network.first_element(condition), [], []
     for step in range(dims):
@@ -225,9 +240,12 @@ class DimensionHead(DimensionTransformer):
         self._check_draw(context, noise)
         _check_sampling(temperature, top_k, top_p)
         drawn = noise.index_select(1, self.order)
-        ordered, logits = _walk(self, context, lambda step, logits: sample_categorical(filter_logits(logits, temperature, top_k, top_p), drawn[:, step]))
+        ordered, logits = _walk(self, context, lambda step,
+                                logits: sample_categorical(filter_logits(logits, temperature, top_k, top_p),
+                                                           drawn[:, step]))
         log_prob = logits.float().log_softmax(-1).gather(-1, ordered[..., None]).sum((1, 2))
-        check_finite("log-probabilities of the head", log_prob)   # a NaN among the logits would come out as index 0
+        # a NaN among the logits would come out as index 0
+        check_finite("log-probabilities of the head", log_prob)
         return ordered.index_select(1, self.order.argsort()), log_prob
 
     def cached_logits(
@@ -237,7 +255,8 @@ class DimensionHead(DimensionTransformer):
     ) -> Tensor:          # (m, d, k)
         "The logits of `forward` (if not `official_first_step`) by the way `sample` takes: step by step with a KV cache, without gradients."
         ordered = self._ordered(context, indices)
-        return _walk(self, context, lambda step, logits: ordered[:, step])[1].index_select(1, self.order.argsort())
+        return _walk(self, context, lambda step, logits: ordered[:, step])[1].index_select(1,
+            self.order.argsort())
 
     def stepwise_logits(
         self,
@@ -256,7 +275,7 @@ class DimensionHead(DimensionTransformer):
         "Check what comes in; the indices in the order of generation."
         check_tensor("context", context, "m e", "float", e=self.config.context_width)
         check_tensor("indices", indices, "m d", "int", m=len(context), d=self.config.dims)
-        check_indices("indices", indices, self.config.levels)
+        check_indices("indices", indices, self.config.num_levels)
         return indices.long().index_select(1, self.order)
 
     def _check_draw(self, context: Tensor, noise: Tensor) -> None:

@@ -47,7 +47,7 @@ class ARModel(KeepsFloat32):
         super().__init__()
         if not isinstance(config, ARConfig):
             raise ValueError(f"config: expected an ARConfig, got {type(config).__name__}")
-        check_tensor("levels", levels, "d k", "float", d=config.head.dims, k=config.head.levels)
+        check_tensor("levels", levels, "d k", "float", d=config.head.dims, k=config.head.num_levels)
         if not levels.is_meta:
             check_finite("levels", levels)
             if not (levels.diff(dim=1) > 0).all():
@@ -55,7 +55,8 @@ class ARModel(KeepsFloat32):
         self.config = config
         self.backbone, self.head = make_backbone(config.backbone), DimensionHead(config.head, order)
         self.register_buffer("levels", levels.detach().to(torch.float32, copy=True), persistent=False)
-        self.trained_on: dict[str, str] | None = None   # fingerprints of the tokenizer that makes its tokens (lesson 10)
+        # fingerprints of the tokenizer that makes its tokens (lesson 10)
+        self.trained_on: dict[str, str] | None = None
 
     def loss(
         self,
@@ -97,8 +98,9 @@ class ARModel(KeepsFloat32):
 
     def _check(self, indices: Tensor) -> None:
         "Raise ValueError unless these are tokens of this model."
-        check_tensor("indices", indices, "b n d", "int", n=self.config.backbone.tokens, d=self.config.backbone.dims)
-        check_indices("indices", indices, self.config.head.levels)
+        check_tensor("indices", indices, "b n d", "int", n=self.config.backbone.tokens,
+                     d=self.config.backbone.dims)
+        check_indices("indices", indices, self.config.head.num_levels)
 
 # %% ../nbs/07_model.ipynb #e95d2050
 def count_parameters(
@@ -118,42 +120,52 @@ class ModelPreset:
     order: tuple[int, ...] | None = None   # of the dimensions, where it is known beforehand; None: measure it on the latents
 
     def __post_init__(self):
-        for name, got, wanted in (("vae.latent_dims", self.vae.latent_dims, self.ar.head.dims), ("num_levels", self.num_levels, self.ar.head.levels),
-                                  ("vae: tokens", (self.vae.image_size // self.vae.factor) ** 2, self.ar.backbone.tokens)):
+        for name, got, wanted in (("vae.latent_dims", self.vae.latent_dims, self.ar.head.dims),
+                                  ("num_levels", self.num_levels, self.ar.head.num_levels),
+                                  ("vae: tokens", (self.vae.image_size // self.vae.factor) ** 2,
+                                   self.ar.backbone.tokens)):
             if got != wanted:
                 raise ValueError(f"{name}: expected {wanted}, as the generator has it, got {got}")
 
 # %% ../nbs/07_model.ipynb #2866fb4a
 def _cifar_tiny() -> ModelPreset:
     "Trains on a CPU: 16 tokens an image."
-    backbone = BackboneConfig(tokens=16, dims=16, classes=10, width=192, encoder_blocks=4, decoder_blocks=4, heads=6, class_tokens=4,
+    backbone = BackboneConfig(tokens=16, dims=16, classes=10, width=192, encoder_blocks=4, decoder_blocks=4,
+                              heads=6, class_tokens=4,
                               mask_ratio_low=0.3, mask_ratio_deviation=0.5)
-    head = HeadConfig(dims=16, levels=16, context_width=192, width=96, blocks=3, heads=4)
-    return ModelPreset("cifar-tiny", VAEConfig(kind="residual", image_size=32, latent_dims=16, factor=8), 16, ARConfig(backbone, head))
+    head = HeadConfig(dims=16, num_levels=16, context_width=192, width=96, blocks=3, heads=4)
+    return ModelPreset("cifar-tiny", VAEConfig(kind="residual", image_size=32, latent_dims=16, factor=8), 16,
+                       ARConfig(backbone, head))
 
 
 def _cifar() -> ModelPreset:
     "A finer grid and a larger model: 64 tokens an image."
-    backbone = BackboneConfig(tokens=64, dims=8, classes=10, width=256, encoder_blocks=6, decoder_blocks=6, heads=8, class_tokens=8)
-    head = HeadConfig(dims=8, levels=16, context_width=256, width=128, blocks=3, heads=4)
-    return ModelPreset("cifar", VAEConfig(kind="residual", image_size=32, latent_dims=8, factor=4), 16, ARConfig(backbone, head))
+    backbone = BackboneConfig(tokens=64, dims=8, classes=10, width=256, encoder_blocks=6, decoder_blocks=6,
+                              heads=8, class_tokens=8)
+    head = HeadConfig(dims=8, num_levels=16, context_width=256, width=128, blocks=3, heads=4)
+    return ModelPreset("cifar", VAEConfig(kind="residual", image_size=32, latent_dims=8, factor=4), 16,
+                       ARConfig(backbone, head))
 
 # %% ../nbs/07_model.ipynb #af6a5455
 _KL16_ORDER = (8, 1, 10, 9, 6, 12, 4, 0, 3, 11, 7, 14, 2, 15, 13, 5)   # of MAR's KL-16, low frequencies first
 
 
-def _imagenet(size: str, width: int, blocks: int, heads: int, head_width: int, head_blocks: int) -> ModelPreset:
+def _imagenet(size: str, width: int, blocks: int, heads: int, head_width: int,
+              head_blocks: int) -> ModelPreset:
     "The paper's: images of 256 x 256 pixels, 256 tokens of 16 dimensions with 64 levels."
-    backbone = BackboneConfig(tokens=256, dims=16, classes=1000, width=width, encoder_blocks=blocks, decoder_blocks=blocks, heads=heads,
+    backbone = BackboneConfig(tokens=256, dims=16, classes=1000, width=width, encoder_blocks=blocks,
+                              decoder_blocks=blocks, heads=heads,
                               class_tokens=64, dropout=0.1, attention_dropout=0.1)
-    head = HeadConfig(dims=16, levels=64, context_width=width, width=head_width, blocks=head_blocks, heads=8, dropout=0.1)
+    head = HeadConfig(dims=16, num_levels=64, context_width=width, width=head_width, blocks=head_blocks,
+                      heads=8, dropout=0.1)
     vae = VAEConfig(kind="kl16", image_size=256, latent_dims=16, factor=16)
     return ModelPreset(f"imagenet-{size}", vae, 64, ARConfig(backbone, head), _KL16_ORDER)
 
 # %% ../nbs/07_model.ipynb #28efd159
 PRESETS = {each.name: each for each in (
     _cifar_tiny(), _cifar(),
-    _imagenet("b", 768, 12, 12, 768, 4), _imagenet("l", 1024, 16, 16, 1024, 4), _imagenet("h", 1280, 20, 16, 1024, 6))}
+    _imagenet("b", 768, 12, 12, 768, 4), _imagenet("l", 1024, 16, 16, 1024, 4),
+    _imagenet("h", 1280, 20, 16, 1024, 6))}
 
 
 def preset(

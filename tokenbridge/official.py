@@ -68,7 +68,8 @@ def _check_tensors(content, where: str) -> None:
 # %% ../nbs/16_official_weights.ipynb #86909074
 def _linear(official: str, ours: str, inputs: str, outputs: str) -> list[tuple[str, str, str]]:
     "Rows of a linear layer."
-    return [(f"{official}.weight", f"{outputs} {inputs}", f"{ours}.weight"), (f"{official}.bias", outputs, f"{ours}.bias")]
+    return [(f"{official}.weight", f"{outputs} {inputs}", f"{ours}.weight"),
+            (f"{official}.bias", outputs, f"{ours}.bias")]
 
 
 def _norm(official: str, ours: str, width: str) -> list[tuple[str, str, str]]:
@@ -78,9 +79,12 @@ def _norm(official: str, ours: str, width: str) -> list[tuple[str, str, str]]:
 
 def _block(official: str, ours: str, width: str, hidden: str) -> list[tuple[str, str, str]]:
     "Rows of a transformer block."
-    layers = {"attn.qkv": (width, f"3{width}"), "attn.proj": (width, width), "mlp.fc1": (width, hidden), "mlp.fc2": (hidden, width)}
-    rows = [row for name, shape in layers.items() for row in _linear(f"{official}.{name}", f"{ours}.{name}", *shape)]
-    return rows + [row for name in ("norm1", "norm2") for row in _norm(f"{official}.{name}", f"{ours}.{name}", width)]
+    layers = {"attn.qkv": (width, f"3{width}"), "attn.proj": (width, width), "mlp.fc1": (width, hidden),
+              "mlp.fc2": (hidden, width)}
+    rows = [row for name,
+            shape in layers.items() for row in _linear(f"{official}.{name}", f"{ours}.{name}", *shape)]
+    return rows + [row for name in ("norm1", "norm2")
+                   for row in _norm(f"{official}.{name}", f"{ours}.{name}", width)]
 
 # %% ../nbs/16_official_weights.ipynb #b73788a8
 NAME_MAP = (
@@ -211,7 +215,8 @@ def check_official(
     for verb, names in (("lacks", [n for n in shapes if n not in tensors]),
                         ("has unexpected", [n for n in tensors if n not in shapes and n not in buffers])):
         if names:
-            raise ValueError(f"{where}: {verb} {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else ""))
+            raise ValueError(f"{where}: {verb} {', '.join(names[:3])}"
+                             + (f" and {len(names) - 3} more" if len(names) > 3 else ""))
     for name, tensor in tensors.items():
         want = (shapes | buffers)[name]
         if tuple(tensor.shape) != want:
@@ -222,7 +227,8 @@ def check_official(
             raise ValueError(f"{where}: {name}: holds NaN or infinite values")
 
 # %% ../nbs/16_official_weights.ipynb #e835ff38
-_HEADS = {p.ar.backbone.width: p.ar.backbone.heads for p in PRESETS.values() if p.name.startswith("imagenet")}  # official, by width
+# official, by width
+_HEADS = {p.ar.backbone.width: p.ar.backbone.heads for p in PRESETS.values() if p.name.startswith("imagenet")}
 
 
 def _heads(name: str, given: int | None, width: int) -> int:
@@ -254,12 +260,16 @@ def official_config(
     if decoder_heads is None and s["W"] == s["D"]:
         decoder_heads = heads
     backbone = BackboneConfig(
-        kind="masked", tokens=s["L"], dims=s["C"], classes=s["N"], width=s["D"], decoder_width=s["W"], encoder_blocks=s["E"],
-        decoder_blocks=s["U"], heads=_heads("heads", heads, s["D"]), decoder_heads=_heads("decoder_heads", decoder_heads, s["W"]),
-        class_tokens=s["P"] - s["L"], mlp_ratio=ratios.pop(), dropout=dropout, attention_dropout=dropout, norm_eps=norm_eps)
+        kind="masked", tokens=s["L"], dims=s["C"], classes=s["N"], width=s["D"], decoder_width=s["W"],
+        encoder_blocks=s["E"],
+        decoder_blocks=s["U"], heads=_heads("heads", heads, s["D"]),
+        decoder_heads=_heads("decoder_heads", decoder_heads, s["W"]),
+        class_tokens=s["P"] - s["L"], mlp_ratio=ratios.pop(), dropout=dropout, attention_dropout=dropout,
+        norm_eps=norm_eps)
     head = HeadConfig(
-        dims=s["C"], levels=s["B"], context_width=s["W"], width=s["K"], blocks=s["H"], heads=s["K"] // s["A"],
-        mlp_ratio=_ratio(s["M"], s["K"]), dropout=dropout, norm_eps=norm_eps, official_first_step=official_first_step)
+        dims=s["C"], num_levels=s["B"], context_width=s["W"], width=s["K"], blocks=s["H"], heads=s["K"] // s["A"],
+        mlp_ratio=_ratio(s["M"], s["K"]), dropout=dropout, norm_eps=norm_eps,
+        official_first_step=official_first_step)
     return ARConfig(backbone, head)
 
 # %% ../nbs/16_official_weights.ipynb #63abaaa3
@@ -271,8 +281,10 @@ def config_sizes(
     if b.kind != "masked":
         raise ValueError(f"config: expected a masked backbone as in the official model, got kind {b.kind!r}")
     width = b.decoder_size[0]
-    return dict(D=b.width, W=width, K=h.width, F=int(b.width * b.mlp_ratio), G=int(width * b.mlp_ratio), M=int(h.width * h.mlp_ratio),
-                A=h.width // h.heads, L=b.tokens, P=b.tokens + b.class_tokens, E=b.encoder_blocks, U=b.decoder_blocks, H=h.blocks,
+    return dict(D=b.width, W=width, K=h.width, F=int(b.width * b.mlp_ratio), G=int(width * b.mlp_ratio),
+                M=int(h.width * h.mlp_ratio),
+                A=h.width // h.heads, L=b.tokens, P=b.tokens + b.class_tokens, E=b.encoder_blocks,
+                U=b.decoder_blocks, H=h.blocks,
                 C=b.dims, B=h.levels, N=b.classes)
 
 # %% ../nbs/16_official_weights.ipynb #2afa12a7
@@ -285,7 +297,8 @@ def official_views(
         ours, index = re.fullmatch(r"([^\[]*)(?:\[(.*)\])?", ours).groups()
         part = own[ours].detach()
         if index is not None:
-            part = {":-1": part[:-1], "-1:": part[-1:]}[index] if ":" in index else part[int(index)]   # the table's only slices, or a number
+            # the table's only slices, or a number
+            part = {":-1": part[:-1], "-1:": part[-1:]}[index] if ":" in index else part[int(index)]
         views[name] = part.view(shape)
     return views
 
@@ -306,13 +319,15 @@ def load_official_model(
         raise ValueError(f"order: expected a permutation of the {sizes['C']} dimensions, got None (known only for KL-16's {len(KL16_ORDER)})")
     row = gaussian_levels(sizes["B"], value_range, sigma_range)
     _check_levels(tensors, row, value_range, sigma_range, where)
-    model = ARModel(official_config(sizes, **options), row.repeat(sizes["C"], 1), KL16_ORDER if order is None else order)
+    model = ARModel(official_config(sizes, **options), row.repeat(sizes["C"], 1),
+                    KL16_ORDER if order is None else order)
     for name, view in official_views(model).items():
         view.copy_(tensors[name])
     return model.eval()
 
 # %% ../nbs/16_official_weights.ipynb #fb2bca34
-def _check_levels(tensors: Mapping[str, Tensor], levels: Tensor, value_range: float, sigma_range: float, where: str) -> None:
+def _check_levels(tensors: Mapping[str, Tensor], levels: Tensor, value_range: float, sigma_range: float,
+                  where: str) -> None:
     "If the file holds its level values, in standard deviations, they must be ours; a table that was never filled (all equal) says nothing."
     values = tensors.get("reconstruction_values")
     if values is None or bool((values == values[0]).all()):
@@ -349,15 +364,19 @@ def official_vae_config(
 ) -> VAEConfig:
     "Read the sizes of a KL-16 autoencoder off its tensors."
     _check_tensors(tensors, where)
-    width = _vote(tensors, r"encoder\.(conv_in|down\.0\.block\.0\.norm1)\.\w+", "encoder.conv_in.weight", where)
+    width = _vote(tensors, r"encoder\.(conv_in|down\.0\.block\.0\.norm1)\.\w+", "encoder.conv_in.weight",
+                  where)
     moments = _vote(tensors, r"(quant_conv|encoder\.conv_out)\.\w+", "quant_conv.weight", where)
     num = _number(tensors, r"encoder\.down\.(\d+)\.block\.")
-    channels = [_vote(tensors, rf"(encoder\.down|decoder\.up)\.{i}\.block\.\d+\.(norm2|conv1|conv2)\.\w+", f"encoder.down.{i}.block.0.conv1.weight", where)
+    channels = [_vote(tensors, rf"(encoder\.down|decoder\.up)\.{i}\.block\.\d+\.(norm2|conv1|conv2)\.\w+",
+                      f"encoder.down.{i}.block.0.conv1.weight", where)
                 for i in range(num)]
     if not channels or any(c % width for c in channels):
         raise ValueError(f"{where}: encoder.down: expected resolutions with multiples of {width} channels, got {channels}")
-    return VAEConfig(kind="kl16", image_size=image_size, latent_dims=moments // 2, factor=2 ** (num - 1), width=width, groups=groups,
-                     multipliers=tuple(c // width for c in channels), blocks=_number(tensors, r"encoder\.down\.\d+\.block\.(\d+)\."))
+    return VAEConfig(kind="kl16", image_size=image_size, latent_dims=moments // 2, factor=2 ** (num - 1),
+                     width=width, groups=groups,
+                     multipliers=tuple(c // width for c in channels),
+                     blocks=_number(tensors, r"encoder\.down\.\d+\.block\.(\d+)\."))
 
 # %% ../nbs/16_official_weights.ipynb #39839c1b
 def load_official_vae(
@@ -371,7 +390,8 @@ def load_official_vae(
     check_number("scale", scale, 0, open_low=True)
     tensors, where = read_official(source, prefix), _where(source)
     vae = VAE(official_vae_config(tensors, image_size, groups, where))
-    load_into(vae, {name: tensor.float() for name, tensor in tensors.items()}, where, allow_missing=("latent_mean", "latent_std"))
+    load_into(vae, {name: tensor.float() for name, tensor in tensors.items()}, where,
+              allow_missing=("latent_mean", "latent_std"))
     vae.latent_mean.zero_()
     vae.latent_std.fill_(1 / scale)
     return vae.eval()
@@ -386,7 +406,8 @@ def convert_official(
     name: str = "official",                           # stored with the weights
 ) -> TokenBridge:                                     # what was saved
     "Turn official checkpoints into a saved folder."
-    vae, ar = load_official_vae(vae_source, **(vae_options or {})), load_official_model(model_source, **(model_options or {}))
+    vae, ar = load_official_vae(vae_source, **(vae_options or {})), load_official_model(model_source,
+        **(model_options or {}))
     bridge = TokenBridge(vae, Quantizer(ar.levels, "gaussian"), ar, name)
     bridge.save_pretrained(folder)
     return bridge

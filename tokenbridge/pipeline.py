@@ -15,7 +15,15 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .checks import check_choice, check_finite, check_indices, check_tensor, config_from_dict
-from .files import find_folder, fingerprint, load_tensors, loaded, read_json, save_tensors, write_json
+from tokenbridge.files import (
+    find_folder,
+    fingerprint,
+    load_tensors,
+    loaded,
+    read_json,
+    save_tensors,
+    write_json,
+)
 from .generation import generate_indices
 from .model import ARConfig, ARModel
 from .quantizer import Quantizer
@@ -27,7 +35,8 @@ def fingerprints(
     quantizer: Quantizer,
 ) -> dict[str, str]:  # 'vae' and 'levels'
     "What an AR model has to remember of the tokenizer that makes its tokens; the same for weights in bf16 and in fp32."
-    weights = {name: value.float() if value.is_floating_point() else value for name, value in vae.state_dict().items()}
+    weights = {name: value.float() if value.is_floating_point() else value for name,
+               value in vae.state_dict().items()}
     return {"vae": fingerprint(weights), "levels": fingerprint({"levels": quantizer.levels})}
 
 # %% ../nbs/10_pipeline.ipynb #bb93bd89
@@ -36,7 +45,8 @@ def _check_parts(vae: VAE, quantizer: Quantizer, ar: ARModel | None) -> None:
     for name, part, kind in (("vae", vae, VAE), ("quantizer", quantizer, Quantizer), ("ar", ar, ARModel)):
         if not isinstance(part, kind) and not (name == "ar" and part is None):
             raise ValueError(f"{name}: expected {'an' if kind is ARModel else 'a'} {kind.__name__}, got {type(part).__name__}")
-    where = {"vae": vae.latent_mean.device, "quantizer": quantizer.levels.device, **({} if ar is None else {"ar": ar.levels.device})}
+    where = {"vae": vae.latent_mean.device, "quantizer": quantizer.levels.device,
+             **({} if ar is None else {"ar": ar.levels.device})}
     for name, device in where.items():
         if device != where["vae"]:
             raise ValueError(f"{name}: expected it where the VAE lies, on {where['vae']}, got {device}")
@@ -45,7 +55,8 @@ def _check_parts(vae: VAE, quantizer: Quantizer, ar: ARModel | None) -> None:
         raise ValueError(f"quantizer: expected levels for the {d} dimensions of the VAE, got {quantizer.dims}")
     if ar is not None:
         wanted = {"tokens": h * w, "dimensions": d, "levels": quantizer.num_levels}
-        got = {"tokens": ar.config.backbone.tokens, "dimensions": ar.config.head.dims, "levels": ar.config.head.levels}
+        got = {"tokens": ar.config.backbone.tokens, "dimensions": ar.config.head.dims,
+               "levels": ar.config.head.num_levels}
         for name in wanted:
             if wanted[name] != got[name]:
                 raise ValueError(f"ar: expected {wanted[name]} {name} as in the tokenizer, got {got[name]}")
@@ -106,10 +117,14 @@ def _read_config(path: Path) -> dict:
     found = config.get("format") if isinstance(config, dict) else type(config).__name__
     if found != _FORMAT:
         raise ValueError(f"{path}: expected format {_FORMAT}, got {found}")
-    wrong = [f"unknown {key!r}" for key in config if key not in _KEYS] + [f"missing {key!r}" for key in _KEYS if key not in config]
+    wrong = [f"unknown {key!r}" for key in config if key not in _KEYS] + [f"missing {key!r}" for key in _KEYS
+        if key not in config]
     if wrong:
         raise ValueError(f"{path}: {', '.join(wrong)}")
     _check_remembered(config["fingerprints"], str(path))
+    head = config["ar"]["head"] if config["ar"] else {}
+    if "levels" in head:   # its name in older folders
+        head["num_levels"] = head.pop("levels")
     return config
 
 # %% ../nbs/10_pipeline.ipynb #9f30e0f0
@@ -129,7 +144,8 @@ def _read_quantizer(config: dict, tensors: dict[str, Tensor], source: str) -> Qu
     if not isinstance(config, dict):
         raise ValueError(f"{source}: quantizer: expected kind, dims and num_levels, got {type(config).__name__}")
     shape = tuple(config.get(key) for key in ("dims", "num_levels"))
-    if set(config) != {"kind", "dims", "num_levels"} or set(tensors) != {"levels"} or tuple(tensors["levels"].shape) != shape:
+    if set(config) != {"kind", "dims",
+                       "num_levels"} or set(tensors) != {"levels"} or tuple(tensors["levels"].shape) != shape:
         raise ValueError(f"{source}: quantizer: expected kind, dims, num_levels and levels of that shape")
     return Quantizer(tensors["levels"], config["kind"])
 
@@ -258,8 +274,10 @@ class TokenBridge(Tokenizer):
         if self.ar is None:
             raise ValueError("ar: this TokenBridge has no AR model, it can reconstruct but not generate")
         indices = generate_indices(
-            self.ar, labels, steps=steps, cfg_scale=cfg_scale, cfg_schedule=cfg_schedule, temperature=temperature, top_k=top_k,
-            top_p=top_p, order=order, known=known, chunk_size=chunk_size, generator=generator, progress=progress)
+            self.ar, labels, steps=steps, cfg_scale=cfg_scale, cfg_schedule=cfg_schedule,
+            temperature=temperature, top_k=top_k,
+            top_p=top_p, order=order, known=known, chunk_size=chunk_size, generator=generator,
+            progress=progress)
         return torch.cat([self.detokenize(part) for part in indices.split(chunk_size or len(indices))])
 
     def save_pretrained(
@@ -295,7 +313,8 @@ def save_example_tokens(
     b = check_tensor("indices", indices, "b n d", "int", d=config["quantizer"]["dims"])["b"]
     check_tensor("labels", labels, "b", "int", b=b)
     check_indices("indices", indices, num_levels)
-    small = {"indices": indices.to(torch.uint8 if num_levels <= 256 else torch.int32), "labels": labels.to(torch.int32)}
+    small = {"indices": indices.to(torch.uint8 if num_levels <= 256 else torch.int32),
+             "labels": labels.to(torch.int32)}
     return save_tensors(Path(folder) / "tokens.safetensors", small, config["fingerprints"])
 
 # %% ../nbs/10_pipeline.ipynb #8f969fb0

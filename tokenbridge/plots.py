@@ -57,7 +57,8 @@ def panels(
         check_int(name, value, 1)
     for name, value in (("width", width), ("height", height)):
         check_number(name, value, 0, open_low=True)
-    _, axes = plt.subplots(rows, columns, figsize=(columns * width, rows * height), dpi=dpi, layout="constrained")
+    _, axes = plt.subplots(rows, columns, figsize=(columns * width, rows * height), dpi=dpi,
+                           layout="constrained")
     return axes
 
 
@@ -103,7 +104,8 @@ def tile_images(
     strip: int = 0,    # white pixels above every row, for labels
 ) -> np.ndarray:       # (height, width, 3) bytes
     "One picture of many images, row by row; missing ones stay white."
-    for name, value, low in (("columns", columns, 1), ("scale", scale, 1), ("gap", gap, 0), ("strip", strip, 0)):
+    for name, value, low in (("columns", columns, 1), ("scale", scale, 1), ("gap", gap, 0),
+                             ("strip", strip, 0)):
         check_int(name, value, low)
     pixels = _pixels("images", images)
     if not len(pixels):
@@ -145,13 +147,15 @@ def image_grid(
     "Images row by row, enlarged without smoothing, each with its label."
     if labels is not None and len(labels) != len(images):
         raise ValueError(f"labels: expected {len(images)} texts, one an image, got {len(labels)}")
-    heads_only = labels is not None and len(labels) > columns and not any(labels[columns:])   # no room for texts that are not there
+    # no room for texts that are not there
+    heads_only = labels is not None and len(labels) > columns and not any(labels[columns:])
     strip = 0 if labels is None or heads_only else max(12, images.shape[-2] * scale // 6)
     ax.imshow(tile_images(images, columns, scale, 2, strip), interpolation="nearest")
     h, w = images.shape[-2] * scale + strip + 2, images.shape[-1] * scale + 2
     for i, label in enumerate(labels or ()):
         column, row = i % columns, i // columns
-        ax.text(column * w + w / 2, row * h + strip - 2, str(label), fontsize=_FONT - 2, ha="center", va="bottom")
+        ax.text(column * w + w / 2, row * h + strip - 2, str(label), fontsize=_FONT - 2, ha="center",
+                va="bottom")
     ax.set_axis_off()
     return _dress(ax, title=title, grid=False)
 
@@ -176,7 +180,8 @@ def image_rows(
         raise ValueError(f"heads: expected {b} texts, one a column, got {len(heads)}")
     ax.imshow(tile_images(images, b, scale), interpolation="nearest")
     ax.set_yticks([(row + 0.5) * (h * scale + 2) for row in range(len(rows))], list(rows))
-    ax.set_xticks([(i + 0.5) * (w * scale + 2) for i in range(b)] if heads is not None else [], heads if heads is not None else [])
+    ax.set_xticks([(i + 0.5) * (w * scale + 2) for i in range(b)] if heads is not None else [],
+                  heads if heads is not None else [])
     ax.tick_params(length=0, labeltop=True, labelbottom=False)
     ax.spines[:].set_visible(False)
     _dress(ax, title=title, grid=False)
@@ -197,18 +202,22 @@ def level_histogram(
     check_int("bins", bins, 2)
     values, k_levels = _floats("latents", latents.reshape(-1)), _floats("levels", levels)
     check_tensor("levels", levels, "k")
-    ax.hist(values, bins=bins, density=True, color="0.8", edgecolor="0.6", linewidth=0.3, label="latents", log=log)
+    ax.hist(values, bins=bins, density=True, color="0.8", edgecolor="0.6", linewidth=0.3, label="latents",
+            log=log)
     low, high = ax.get_ylim()
     if normal:
         x = np.linspace(values.min(), values.max(), 300)
         deviation = max(float(values.std()), 1e-12)
         z = (x - values.mean()) / deviation
-        ax.plot(x, np.exp(-z * z / 2) / (deviation * np.sqrt(2 * np.pi)), "--", color=_COLOURS[1], linewidth=1.2, label="normal")
+        ax.plot(x, np.exp(-z * z / 2) / (deviation * np.sqrt(2 * np.pi)), "--", color=_COLOURS[1],
+                linewidth=1.2, label="normal")
         ax.set_ylim(low, high)
     thin = 0.9 if len(k_levels) <= 32 else 0.4
     borders = (k_levels[1:] + k_levels[:-1]) / 2
-    ax.vlines(borders, 0, 1, transform=ax.get_xaxis_transform(), color="0.4", linestyles=":", linewidth=thin, label="borders")
-    ax.plot(k_levels, np.full(len(k_levels), 0.02), "^", transform=ax.get_xaxis_transform(), color=_COLOURS[0],
+    ax.vlines(borders, 0, 1, transform=ax.get_xaxis_transform(), color="0.4", linestyles=":", linewidth=thin,
+              label="borders")
+    ax.plot(k_levels, np.full(len(k_levels), 0.02), "^", transform=ax.get_xaxis_transform(),
+            color=_COLOURS[0],
             markersize=5 if len(k_levels) <= 32 else 3, label="levels")
     ax.legend(fontsize=_FONT - 1, framealpha=0.8)
     return _dress(ax, "latent", "density", title, grid=False)
@@ -228,7 +237,8 @@ def level_ridges(
     edges = np.linspace(min(rows.min(), k_levels.min()), max(rows.max(), k_levels.max()), bins + 1)
     for dim, (values, row) in enumerate(zip(rows, k_levels)):
         density = np.histogram(values, edges)[0] / len(values)
-        ax.fill_between((edges[1:] + edges[:-1]) / 2, dim, dim - 0.8 * density / density.max(), color="0.75", edgecolor="0.3", linewidth=0.6)
+        ax.fill_between((edges[1:] + edges[:-1]) / 2, dim, dim - 0.8 * density / density.max(), color="0.75",
+                        edgecolor="0.3", linewidth=0.6)
         ax.plot(row, np.full(len(row), dim + 0.08), "|", color=_COLOURS[0], markersize=5)
     ax.set_yticks(range(len(rows)))
     ax.set_ylim(len(rows) - 0.6, -1)
@@ -273,7 +283,8 @@ def curves(
         raise ValueError("lines: expected at least one curve, got none")
     for i, (name, line) in enumerate(lines.items()):
         x, values = _line(name, line)
-        style = dict(color=_COLOURS[i % 8], linestyle=_DASHES[i % 8], marker=_MARKERS[i % 8], markersize=3.5, linewidth=1.3)
+        style = dict(color=_COLOURS[i % 8], linestyle=_DASHES[i % 8], marker=_MARKERS[i % 8], markersize=3.5,
+                     linewidth=1.3)
         runs = smooth(values, smoothing)
         if len(values) > 1:
             ax.fill_between(x, runs.min(0), runs.max(0), color=_COLOURS[i % 8], alpha=0.2, linewidth=0)
@@ -313,8 +324,10 @@ def matrix(
     low, high = min(0.0, float(table.min())), float(table.max())   # as the shades
     for (r, c), value in np.ndenumerate(table):
         dark = (value - low) / (high - low or 1) > 0.55
-        ax.text(c, r, form.format(value), ha="center", va="center", fontsize=_FONT - 1, color="white" if dark else "black")
-    for name, names, size, put in (("rows", rows, table.shape[0], ax.set_yticks), ("columns", columns, table.shape[1], ax.set_xticks)):
+        ax.text(c, r, form.format(value), ha="center", va="center", fontsize=_FONT - 1,
+                color="white" if dark else "black")
+    for name, names, size, put in (("rows", rows, table.shape[0], ax.set_yticks),
+                                   ("columns", columns, table.shape[1], ax.set_xticks)):
         if names is not None and len(names) != size:
             raise ValueError(f"{name}: expected {size} names, got {len(names)}")
         put(range(size), list(names) if names is not None else range(size))
@@ -380,7 +393,8 @@ def order_picture(
     when[order.cpu().numpy()] = np.repeat(np.arange(1, len(schedule) + 1), schedule)
     ax.imshow(when.reshape(h, w), cmap="Greys", vmin=1, vmax=len(schedule) * 1.6)
     for position, step in enumerate(when):
-        ax.text(position % w, position // w, str(step), ha="center", va="center", fontsize=min(_FONT, 70 / max(h, w)))
+        ax.text(position % w, position // w, str(step), ha="center", va="center",
+                fontsize=min(_FONT, 70 / max(h, w)))
     ax.set_xticks(np.arange(w + 1) - 0.5, [])
     ax.set_yticks(np.arange(h + 1) - 0.5, [])
     ax.tick_params(length=0)
@@ -407,10 +421,13 @@ def bars(
         raise ValueError(f"spread: expected names of bars, got {unknown[0]!r}")
     errors = [float((spread or {}).get(name, 0)) for name in values]
     ax.barh(list(values), numbers, height=0.6, color=_COLOURS[6], edgecolor="0.2", linewidth=0.6,
-            xerr=[error or np.nan for error in errors] if spread else None, error_kw=dict(elinewidth=0.9, capsize=2))
+            xerr=[error or np.nan for error in errors] if spread else None,
+            error_kw=dict(elinewidth=0.9, capsize=2))
     for row, (number, error) in enumerate(zip(numbers, errors)):
-        ax.annotate(form.format(number), (number + error if number >= 0 else number - error, row), xytext=(3 if number >= 0 else -3, 0),
-                    textcoords="offset points", va="center", ha="left" if number >= 0 else "right", fontsize=_FONT - 1)
+        ax.annotate(form.format(number), (number + error if number >= 0 else number - error, row),
+                    xytext=(3 if number >= 0 else -3, 0),
+                    textcoords="offset points", va="center", ha="left" if number >= 0 else "right",
+                    fontsize=_FONT - 1)
     ax.invert_yaxis()
     ax.margins(x=0.18)
     _dress(ax, xlabel, "", title)
@@ -434,7 +451,8 @@ def grouped_bars(
         numbers = [float(group[name]) for group in groups.values()]
         check_finite(f"groups[...][{name!r}]", torch.tensor(numbers))
         places = np.arange(len(groups)) + (i - (len(series) - 1) / 2) * width
-        drawn = ax.bar(places, numbers, width * 0.92, label=name, color=_COLOURS[i % 8], hatch=_HATCHES[i % 8], edgecolor="white", linewidth=0.5)
+        drawn = ax.bar(places, numbers, width * 0.92, label=name, color=_COLOURS[i % 8],
+                       hatch=_HATCHES[i % 8], edgecolor="white", linewidth=0.5)
         ax.bar_label(drawn, [form.format(number) for number in numbers], fontsize=_FONT - 2, padding=1)
     ax.set_xticks(range(len(groups)), list(groups))
     ax.margins(y=0.25)

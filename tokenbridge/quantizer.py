@@ -13,7 +13,14 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .checks import check_choice, check_finite, check_indices, check_int, check_number, check_tensor
+from tokenbridge.checks import (
+    check_choice,
+    check_finite,
+    check_indices,
+    check_int,
+    check_number,
+    check_tensor,
+)
 from .vae import KeepsFloat32
 
 # %% ../nbs/03_quantizer.ipynb #ba4325a5
@@ -97,7 +104,8 @@ def uniform_levels(
 # %% ../nbs/03_quantizer.ipynb #2d153678
 def _clipped_boundaries(num_levels: int, sigma_range: float) -> Tensor:
     "Boundaries of equally probable regions of N(0, 1), clipped: the first and the last region end at +- sigma_range."
-    probability = torch.linspace(0, 1, num_levels + 1, dtype=torch.float32)   # rounded to 32 bits, as officially
+    # rounded to 32 bits, as officially
+    probability = torch.linspace(0, 1, num_levels + 1, dtype=torch.float32)
     return torch.special.ndtri(probability.double()).clamp(-sigma_range, sigma_range)
 
 
@@ -167,7 +175,8 @@ def _fill_empty(
 ) -> Tensor:         # (d, k) rows ascending
     "Split each dimension's worst region if one of its levels serves no value."
     empty, worst = count.argmin(dim=-1, keepdim=True), error.argmax(dim=-1, keepdim=True)
-    split = (count.gather(1, empty) == 0) & (error.gather(1, worst) > 1e-9 * error.clamp(min=0).sum(-1, keepdim=True))
+    split = (count.gather(1, empty) == 0) & (error.gather(1, worst) > 1e-9 * error.clamp(min=0).sum(-1,
+        keepdim=True))
     half = (error.gather(1, worst).clamp(min=0) / count.gather(1, worst).clamp(min=1)).sqrt()
     centre = levels.gather(1, worst)
     moved = levels.scatter(1, empty, centre + half).scatter(1, worst, centre - half)
@@ -237,7 +246,8 @@ class Quantizer(KeepsFloat32):
         self.register_buffer("levels", levels.detach().float().clone())
 
     @classmethod
-    def gaussian(cls, dims: int, num_levels: int, value_range: float = 5.0, sigma_range: float = 3.0) -> "Quantizer":
+    def gaussian(cls, dims: int, num_levels: int, value_range: float = 5.0,
+                 sigma_range: float = 3.0) -> "Quantizer":
         "The paper's levels, the same in every dimension."
         check_int("dims", dims, 1)
         return cls(gaussian_levels(num_levels, value_range, sigma_range).repeat(dims, 1), "gaussian")

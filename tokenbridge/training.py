@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from .checks import check_choice, check_int, check_number, check_seed, check_tensor, modes_restored
-from .data import batch_ids
+from .data import batch_ids, hashed_seed
 from .files import _sync_folder, atomic_write, load_into, load_tensors, save_tensors
 
 # %% ../nbs/08_training.ipynb #20cb3ddc
@@ -118,7 +118,8 @@ def ema_init(
     tensors: Mapping[str, Tensor],  # name -> parameter
 ) -> dict[str, Tensor]:             # name -> copy
     "Copies of the parameters as they are now, in 32 bits at least: a 16-bit average would not move by a thousandth."
-    return {name: tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32), copy=True) for name, tensor in tensors.items()}
+    return {name: tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32), copy=True) for name,
+            tensor in tensors.items()}
 
 
 def ema_decay_at(
@@ -141,7 +142,9 @@ def ema_update_(
     check_number("decay", decay, 0.0, 1.0)
     if ema.keys() != tensors.keys():
         raise ValueError(f"tensors: expected the names of the averages, got {sorted(ema.keys() ^ tensors.keys())[:3]} in one only")
-    torch._foreach_lerp_(list(ema.values()), [tensors[name].detach().to(average.dtype) for name, average in ema.items()], 1 - decay)
+    torch._foreach_lerp_(list(ema.values()),
+                         [tensors[name].detach().to(average.dtype) for name, average in ema.items()],
+                         1 - decay)
 
 # %% ../nbs/08_training.ipynb #d1f94961
 @contextmanager
@@ -173,7 +176,8 @@ def split_parameters(
     module: nn.Module,  # any network
 ) -> dict[str, list[str]]:  # names of trainable parameters: 'blocks' (matrices of transformer blocks), 'decayed', 'plain'
     "Sort the parameters by how they are trained: weights of layers decay; vectors, embeddings and tables of positions do not."
-    weights = {f"{name}.weight".lstrip(".") for name, layer in module.named_modules() if isinstance(layer, _LAYERS)}
+    weights = {f"{name}.weight".lstrip(".") for name,
+               layer in module.named_modules() if isinstance(layer, _LAYERS)}
     groups = {"blocks": [], "decayed": [], "plain": []}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
@@ -182,7 +186,8 @@ def split_parameters(
     return groups
 
 # %% ../nbs/08_training.ipynb #730c40ff
-_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d,
+           nn.ConvTranspose3d)
 
 # %% ../nbs/08_training.ipynb #ba2f3e37
 def orthogonalize(
@@ -212,7 +217,8 @@ def _nesterov(memory: list[Tensor], grads: list[Tensor], momentum: float) -> lis
     return list(torch._foreach_lerp(grads, memory, momentum))
 
 
-def _orthogonal_steps(params: list[Tensor], directions: list[Tensor], parts: Mapping, shared: bool) -> list[Tensor]:
+def _orthogonal_steps(params: list[Tensor], directions: list[Tensor], parts: Mapping,
+                      shared: bool) -> list[Tensor]:
     "Cut matrices into their parts, orthogonalize equal shapes in one batch, scale by sqrt(max(1, rows / columns))."
     shapes, out = {}, []
     for parameter, direction in zip(params, directions):
@@ -270,7 +276,8 @@ class Muon(torch.optim.Optimizer):
                     self.state[parameter]["momentum"] = torch.zeros_like(parameter)
             memory = [self.state[p]["momentum"] for p in params]
             directions = _nesterov(memory, [p.grad for p in params], group["momentum"])
-            for parameter, direction in zip(params, _orthogonal_steps(params, directions, self.parts, self.shared)):
+            for parameter, direction in zip(params,
+                                            _orthogonal_steps(params, directions, self.parts, self.shared)):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-group["lr"])
         return loss
 
@@ -289,7 +296,8 @@ def make_optimizers(
     optimizers = [torch.optim.AdamW(groups, config.lr, config.betas, fused=True)] if groups else []
     if muon:
         parts = {params[n]: pieces for n in muon for key, pieces in _PIECES.items() if key in n}
-        optimizers.append(Muon([params[n] for n in muon], config.muon_lr, weight_decay=config.weight_decay, parts=parts, shared=True))
+        optimizers.append(Muon([params[n] for n in muon], config.muon_lr, weight_decay=config.weight_decay,
+                               parts=parts, shared=True))
     elif config.optimizer == "muon":
         raise ValueError("optimizer: 'muon' trains the matrices of blocks (names with 'blocks.'), and this module has none")
     if not optimizers:
@@ -376,7 +384,8 @@ def _check_compiler(device: torch.device) -> None:
     try:
         torch.compile(lambda x: x + 1)(torch.zeros(1, device=device))
     except Exception as error:
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()),
+                      type(error).__name__)
         raise ValueError(f"compiled: torch.compile does not work here: {reason}") from None
 
 # %% ../nbs/08_training.ipynb #ab7c5639
@@ -387,8 +396,7 @@ def step_seed(
     what: str = "", # one stream of numbers for each use
 ) -> int:           # 63 random bits
     "A seed that depends on nothing but where we are: resuming needs no stored random state."
-    digest = hashlib.sha256(f"{seed}/{step}/{micro}/{what}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return hashed_seed(f"{seed}/{step}/{micro}/{what}")
 
 # %% ../nbs/08_training.ipynb #dfa62371
 @dataclass
@@ -436,7 +444,8 @@ def _write_parts(folder: Path, checkpoint: Checkpoint) -> None:
         save_tensors(folder / f"{part}.safetensors", getattr(checkpoint, part))
     atomic_write(folder / "history.jsonl", _lines(checkpoint.history))
     sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
-    state = dict(format=1, step=checkpoint.step, identity=checkpoint.identity, window=checkpoint.window, sha256=sums)
+    state = dict(format=1, step=checkpoint.step, identity=checkpoint.identity, window=checkpoint.window,
+                 sha256=sums)
     atomic_write(folder / "state.json", json.dumps(state, indent=1))
 
 
@@ -460,14 +469,16 @@ def _step_of(path: Path) -> int:
 
 def _by_step(root: Path) -> list[Path]:
     "The folders named like checkpoints, oldest first."
-    return sorted((path for path in root.glob("step-*") if path.name.removeprefix("step-").isdigit()), key=_step_of)
+    return sorted((path for path in root.glob("step-*") if path.name.removeprefix("step-").isdigit()),
+                  key=_step_of)
 
 
 def _is_complete(path: Path) -> bool:
     "Whether all files of a checkpoint are there and have their checksums."
     try:
         sums = json.loads((path / "state.json").read_bytes())["sha256"]
-        return bool(sums) and all(hashlib.sha256((path / name).read_bytes()).hexdigest() == s for name, s in sums.items())
+        return bool(sums) and all(hashlib.sha256((path / name).read_bytes()).hexdigest() == s for name,
+                                  s in sums.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
@@ -503,7 +514,8 @@ def pack_optimizers(
     "The optimizers' memories under the names of the parameters."
     names = {parameter: name for name, parameter in module.named_parameters()}
     return {f"{names[p]}|{entry}": value
-            for optimizer in optimizers for p, entries in optimizer.state.items() for entry, value in entries.items()}
+            for optimizer in optimizers for p, entries in optimizer.state.items() for entry,
+            value in entries.items()}
 
 
 def unpack_optimizers_(
@@ -513,13 +525,15 @@ def unpack_optimizers_(
 ) -> None:
     "Give fresh optimizers the memories of a checkpoint."
     params = dict(module.named_parameters())
-    owner = {p: optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    owner = {p: optimizer for optimizer in optimizers for group in optimizer.param_groups
+             for p in group["params"]}
     for key, value in packed.items():
         name, _, entry = key.rpartition("|")
         if params.get(name) not in owner:
             raise ValueError(f"packed: expected entries of trained parameters, got {key!r}")
         p = params[name]
-        like = torch.empty_like(p, requires_grad=False) if value.shape == p.shape else torch.empty_like(value, device=p.device)
+        like = torch.empty_like(p, requires_grad=False) if value.shape == p.shape else torch.empty_like(value,
+            device=p.device)
         owner[p].state[p][entry] = like.copy_(value)
 
 # %% ../nbs/08_training.ipynb #ed03ca31
@@ -543,7 +557,8 @@ class _Run:
         "State dict with averaged parameters (a shared one under each of its names); buffers and frozen parameters as they are."
         first = {parameter: name for name, parameter in self.module.named_parameters()}
         every = self.module.named_parameters(remove_duplicate=False)
-        return self.module.state_dict() | {name: self.ema[first[p]] for name, p in every if first[p] in self.ema}
+        return self.module.state_dict() | {name: self.ema[first[p]] for name,
+                                           p in every if first[p] in self.ema}
 
 # %% ../nbs/08_training.ipynb #3060a956
 _COLUMNS = ("step", "lr", "loss", "grad_norm", "rows")
@@ -572,7 +587,8 @@ class _Step(nn.Module):
         _check_columns("loss_fn", scalars)
         if not isinstance(loss, Tensor) or loss.ndim:
             raise ValueError(f"loss_fn: expected a scalar tensor, got {getattr(loss, 'shape', type(loss).__name__)}")
-        return loss, {name: torch.as_tensor(value, device=loss.device).detach().float() for name, value in scalars.items()}
+        return loss, {name: torch.as_tensor(value, device=loss.device).detach().float() for name,
+                      value in scalars.items()}
 
 # %% ../nbs/08_training.ipynb #e2d8b29b
 def _micro_batches(run: _Run, make_batch: Callable, num_samples: int):
@@ -593,7 +609,8 @@ def _placed(value, run: _Run):
     if not isinstance(value, Tensor):
         return value
     images = run.config.channels_last and value.ndim == 4 and value.is_floating_point()
-    return value.to(run.accelerator.device, memory_format=torch.channels_last if images else torch.preserve_format)
+    return value.to(run.accelerator.device,
+                    memory_format=torch.channels_last if images else torch.preserve_format)
 
 # %% ../nbs/08_training.ipynb #bfaf7f01
 @contextmanager
@@ -698,7 +715,8 @@ def _save(run: _Run) -> None:
     "Write a checkpoint from the main process."
     if run.accelerator.is_main_process:
         packed = pack_optimizers(run.module, run.optimizers)
-        save_checkpoint(run.folder, Checkpoint(run.step, run.identity, run.module.state_dict(), run.averaged(),
+        save_checkpoint(run.folder,
+                        Checkpoint(run.step, run.identity, run.module.state_dict(), run.averaged(),
                                                packed, run.history, run.window))
     run.accelerator.wait_for_everyone()
 
@@ -780,15 +798,18 @@ def _make_run(module, loss_fn, config, num_samples, folder, device, trainable, i
     if config.batch_size % pieces:
         raise ValueError(f"batch_size: expected a multiple of {pieces} (processes x accumulation), got {config.batch_size}")
     precision = choose_precision(accelerator.device, config.precision)
-    module.to(accelerator.device, memory_format=torch.channels_last if config.channels_last else torch.preserve_format)
+    module.to(accelerator.device,
+              memory_format=torch.channels_last if config.channels_last else torch.preserve_format)
     module.zero_grad(set_to_none=True)   # what an earlier backward pass may have left
     wrapped = accelerator.prepare(_Step(module, loss_fn, precision))
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    ours = {**asdict(config), "precision": precision, "num_samples": num_samples, "processes": accelerator.num_processes, "trainable": trainable}
+    ours = {**asdict(config), "precision": precision, "num_samples": num_samples,
+            "processes": accelerator.num_processes, "trainable": trainable}
     if taken := sorted(ours.keys() & (identity or {}).keys()):
         raise ValueError(f"identity: expected names that the training does not use itself, got {', '.join(taken)}")
     identity = json.loads(json.dumps({**(identity or {}), **ours}))
-    return _Run(module, trained, config, make_optimizers(module, config), ema_init(trained), accelerator, wrapped,
+    return _Run(module, trained, config, make_optimizers(module, config), ema_init(trained), accelerator,
+                wrapped,
                 identity, Path(folder) if folder else None)
 
 # %% ../nbs/08_training.ipynb #5f984fd9
@@ -803,7 +824,8 @@ def _training_device(device: str | torch.device | None) -> torch.device:
     check_choice("device", kind, ("cpu", "cuda"))
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError("device: expected 'cpu', got 'cuda', which is not available here")
-    return torch.device(kind, int(os.environ["LOCAL_RANK"])) if kind == "cuda" and processes_started() > 1 else torch.device(device or kind)
+    return torch.device(kind,
+                        int(os.environ["LOCAL_RANK"])) if kind == "cuda" and processes_started() > 1 else torch.device(device or kind)
 
 
 def _accelerator(device: str | torch.device | None, accumulation: int):
@@ -814,7 +836,8 @@ def _accelerator(device: str | torch.device | None, accumulation: int):
     wanted = _training_device(device)
     if wanted.type == "cuda" and wanted.index is not None and processes_started() == 1:
         torch.cuda.set_device(wanted.index)   # Accelerate asks for the current one
-    accelerator = Accelerator(cpu=wanted.type == "cpu", mixed_precision="no", gradient_accumulation_steps=accumulation)
+    accelerator = Accelerator(cpu=wanted.type == "cpu", mixed_precision="no",
+                              gradient_accumulation_steps=accumulation)
     if accelerator.device.type != wanted.type:
         raise ValueError(f"device: this process already trains on {accelerator.device.type}, got {wanted.type}")
     accelerator.gradient_accumulation_steps = accumulation  # whatever the environment says
@@ -871,7 +894,8 @@ def train(
     prefixes = None if trainable is None else sorted(trainable)
     with _only_trainable(module, prefixes):
         run = _make_run(module, loss_fn, config, num_samples, folder, device, prefixes, identity)
-        with _folder_opened(run, resume), layers_compiled(module) if compiled else nullcontext(), _progress_bar(run, progress) as bar:
+        with _folder_opened(run,
+                            resume), layers_compiled(module) if compiled else nullcontext(), _progress_bar(run, progress) as bar:
             while run.step < config.steps:
                 scalars = _gradient(run, make_batch, num_samples)
                 _update(run, scalars)

@@ -43,8 +43,10 @@ def _written_out(
     if allowed is not None:
         bias = queries.new_zeros(allowed.shape).masked_fill_(~allowed, torch.finfo(queries.dtype).min / 2)
         bias = bias if bias.ndim == 2 else bias.expand(b, heads, n, -1).flatten(0, 1)
-    weights = torch.baddbmm(bias, queries, keys.mT, beta=0 if allowed is None else 1, alpha=c**-0.5).softmax(-1)
-    if allowed is not None and allowed.ndim == 4:  # a query that may look at nothing gets zeros, not an average
+    weights = torch.baddbmm(bias, queries, keys.mT, beta=0 if allowed is None else 1,
+                            alpha=c**-0.5).softmax(-1)
+    # a query that may look at nothing gets zeros, not an average
+    if allowed is not None and allowed.ndim == 4:
         weights = (weights.unflatten(0, (b, heads)) * allowed).flatten(0, 1)
     return torch.bmm(F.dropout(weights, dropout, dropout > 0), values).unflatten(0, (b, heads))
 
@@ -74,13 +76,16 @@ def attention(
     return F.scaled_dot_product_attention(queries, keys, values, attn_mask=allowed, dropout_p=dropout)
 
 # %% ../nbs/04_transformer.ipynb #62064c3a
-def _check_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, causal: bool) -> None:
+def _check_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None,
+                     causal: bool) -> None:
     "Raise ValueError unless the shapes fit; cheap where they do, this stands in the innermost loop."
     fits = queries.ndim == values.ndim == 4 and keys.shape[:3] == values.shape[:3]
     if not fits or keys.shape[:2] != queries.shape[:2] or keys.shape[3:] != queries.shape[3:]:
         found = check_tensor("queries", queries, "b heads n c", "float")
-        found = check_tensor("keys", keys, "b heads keys c", "float", b=found["b"], heads=found["heads"], c=found["c"])
-        check_tensor("values", values, "b heads keys v", "float", b=found["b"], heads=found["heads"], keys=found["keys"])
+        found = check_tensor("keys", keys, "b heads keys c", "float", b=found["b"], heads=found["heads"],
+                             c=found["c"])
+        check_tensor("values", values, "b heads keys v", "float", b=found["b"], heads=found["heads"],
+                     keys=found["keys"])
     if mask is not None:
         check_tensor("mask", mask, "b keys", "bool", b=len(keys), keys=keys.shape[2])
     if causal and queries.shape[2] > keys.shape[2]:
@@ -105,7 +110,8 @@ class KVCache:
     ) -> tuple[Tensor, Tensor]:  # two views (b, heads, length, c); after a `reset` they are written over
         "Store new keys and values behind the old ones; return all so far."
         if keys.ndim != 4 or keys.shape != values.shape:
-            check_tensor("values", values, "b heads n c", "float", **check_tensor("keys", keys, "b heads n c", "float"))
+            check_tensor("values", values, "b heads n c", "float",
+                         **check_tensor("keys", keys, "b heads n c", "float"))
         begin, end = self.length, self.length + keys.shape[2]
         if end > self.capacity:
             raise ValueError(f"keys: expected at most {self.capacity - begin} more tokens in the cache, got {keys.shape[2]}")
@@ -171,12 +177,15 @@ class Attention(nn.Module):
         cache: KVCache | None = None,  # earlier tokens; x holds the new ones only
     ) -> Tensor:                       # (b, n, e)
         "Let every token ask the others."
-        queries, keys, values = rearrange(self.qkv(x), "b n (three heads c) -> three b heads n c", three=3, heads=self.heads)
+        queries, keys, values = rearrange(self.qkv(x), "b n (three heads c) -> three b heads n c", three=3,
+                                          heads=self.heads)
         queries, keys = self.q_norm(queries), self.k_norm(keys)
         if cache is not None:
             keys, values = cache.append(keys, values)
-        answers = attention(queries, keys, values, mask, causal, self.attention_dropout if self.training else 0.0)
-        return F.dropout(self.proj(rearrange(answers, "b heads n c -> b n (heads c)")), self.dropout, self.training)
+        answers = attention(queries, keys, values, mask, causal,
+                            self.attention_dropout if self.training else 0.0)
+        return F.dropout(self.proj(rearrange(answers, "b heads n c -> b n (heads c)")), self.dropout,
+                         self.training)
 
 # %% ../nbs/04_transformer.ipynb #67086cec
 class Mlp(nn.Module):

@@ -17,7 +17,14 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .checks import check_choice, check_finite, check_int, check_number, check_tensor, config_from_dict
+from tokenbridge.checks import (
+    check_choice,
+    check_finite,
+    check_int,
+    check_number,
+    check_tensor,
+    config_from_dict,
+)
 from .data import to_float
 from .files import find_folder, load_tensors, loaded, read_json
 
@@ -158,12 +165,14 @@ class VAEConfig:
     def __post_init__(self):
         check_choice("kind", self.kind, ("residual", "kl16"))
         check_int("factor", self.factor, 2)
-        usual = {"width": 64, "multipliers": tuple(2 ** i for i in range(int(math.log2(self.factor)))), "blocks": 1}
+        usual = {"width": 64, "multipliers": tuple(2 ** i for i in range(int(math.log2(self.factor)))),
+                 "blocks": 1}
         if self.kind == "kl16":
             usual = {"width": 128, "multipliers": (1, 1, 2, 2, 4), "blocks": 2}
         for name, value in usual.items():
             if getattr(self, name) is None:
-                object.__setattr__(self, name, value)   # the one place where a frozen dataclass may fill itself in
+                # the one place where a frozen dataclass may fill itself in
+                object.__setattr__(self, name, value)
         for name in ("image_size", "latent_dims", "factor", "width", "blocks", "groups"):
             check_int(name, getattr(self, name), 1)
         for multiplier in self.multipliers:
@@ -205,15 +214,18 @@ class VAE(KeepsFloat32):
         super().__init__()
         self.config, d = config, config.latent_dims
         if config.kind == "kl16":
-            shape = dict(width=config.width, multipliers=config.multipliers, blocks=config.blocks, latent_dims=d, groups=config.groups)
+            shape = dict(width=config.width, multipliers=config.multipliers, blocks=config.blocks,
+                         latent_dims=d, groups=config.groups)
             self.encoder, self.decoder = KL16Encoder(**shape), KL16Decoder(**shape)
             self.quant_conv, self.post_quant_conv = nn.Conv2d(2 * d, 2 * d, 1), nn.Conv2d(d, d, 1)
         else:
-            shape = dict(width=config.width, multipliers=config.multipliers, blocks=config.blocks, latent_dims=d)
+            shape = dict(width=config.width, multipliers=config.multipliers, blocks=config.blocks,
+                         latent_dims=d)
             self.encoder, self.decoder = ResidualEncoder(**shape), ResidualDecoder(**shape)
             self.quant_conv, self.post_quant_conv = nn.Identity(), nn.Identity()
         self.register_buffer("latent_mean", torch.zeros(d))
-        self.register_buffer("latent_std", torch.full((d,), 1 / 0.2325) if config.kind == "kl16" else torch.ones(d))
+        self.register_buffer("latent_std",
+                             torch.full((d,), 1 / 0.2325) if config.kind == "kl16" else torch.ones(d))
 
     @property
     def grid(self) -> tuple[int, int]:   # (h, w)
@@ -226,7 +238,8 @@ class VAE(KeepsFloat32):
     ) -> Posterior:       # of the latents before they are scaled
         "What the encoder says, in its own scale: the loss works on this."
         size = self.config.image_size
-        check_int("number of images", check_tensor("images", images, "b 3 H W", "float", H=size, W=size)["b"], 1)
+        check_int("number of images", check_tensor("images", images, "b 3 H W", "float", H=size, W=size)["b"],
+                  1)
         return Posterior(*split_moments(self.quant_conv(self.encoder(images.to(self._dtype)))))
 
     def encode(
@@ -236,7 +249,8 @@ class VAE(KeepsFloat32):
         "The distribution of the scaled latents. Raises ValueError for images of another size or with NaN."
         raw = self.moments(images)
         check_finite("images", images)
-        return Posterior((raw.mean - self._column("latent_mean")) / self._column("latent_std"), raw.std / self._column("latent_std"))
+        return Posterior((raw.mean - self._column("latent_mean")) / self._column("latent_std"),
+                         raw.std / self._column("latent_std"))
 
     def decode(
         self,
@@ -288,7 +302,8 @@ def start_at_pca_(
     encode.weight.copy_(directions / std[:, None, None, None])
     encode.bias.copy_(-(directions * mean).sum((1, 2, 3)) / std)
     decode.weight.copy_(directions * std[:, None, None, None])
-    offset = mean.mean((1, 2))   # a transposed convolution has one bias a channel: the mean patch is nearly flat
+    # a transposed convolution has one bias a channel: the mean patch is nearly flat
+    offset = mean.mean((1, 2))
     decode.bias.copy_(offset)
     return vae
 
@@ -324,7 +339,8 @@ def perceptual_distance(
     with torch.no_grad():
         wanted = eye.features(images)
     pairs = zip(eye.features(decoded), wanted)
-    return sum((F.normalize(a.float(), dim=1, eps=1e-6) - F.normalize(b.float(), dim=1, eps=1e-6)).square().sum(1).mean() for a, b in pairs)
+    return sum((F.normalize(a.float(), dim=1, eps=1e-6) - F.normalize(b.float(), dim=1,
+        eps=1e-6)).square().sum(1).mean() for a, b in pairs)
 
 # %% ../nbs/02_vae.ipynb #d0019e84
 def _at_a_time(batch: int | None, pixels: int) -> int:
@@ -345,7 +361,8 @@ def fit_latent_scale_(
     batch = _at_a_time(batch, images.shape[-2:].numel())
     parts = (part.to(vae.latent_mean.device) for part in images.split(batch))
     floats = (to_float(part) if part.dtype == torch.uint8 else part for part in parts)
-    means = torch.cat([rearrange(vae.moments(part).mean, "b d h w -> (b h w) d").cpu().double() for part in floats])
+    means = torch.cat([rearrange(vae.moments(part).mean, "b d h w -> (b h w) d").cpu().double()
+                       for part in floats])
     check_int("number of latents", len(means), 2)
     check_finite("latents of images", means)
     vae.latent_mean.copy_(means.mean(0))
@@ -446,7 +463,8 @@ class Stage(nn.Module):
         upsample: bool = False,          # double the resolution at the end
     ):
         super().__init__()
-        self.block = nn.ModuleList(ResBlock(inputs if j == 0 else outputs, outputs, groups) for j in range(blocks))
+        self.block = nn.ModuleList(ResBlock(inputs if j == 0 else outputs, outputs, groups)
+                                   for j in range(blocks))
         self.attn = nn.ModuleList(AttentionBlock(outputs, groups) for _ in range(blocks * attention))
         self.downsample = Downsample(outputs) if downsample else None
         self.upsample = Upsample(outputs) if upsample else None

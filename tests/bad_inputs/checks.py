@@ -13,8 +13,10 @@ class Shape:
 
 ROWS = {
     "check_tensor": [
-        (lambda: c.check_tensor("x", [1.0], "b", "float"), ValueError, "x: expected a tensor of shape (b), got list"),
-        (lambda: c.check_tensor("x", torch.zeros(2, 3), "b b"), ValueError, "x: expected shape (b b), got shape (2, 3)"),
+        (lambda: c.check_tensor("x", [1.0], "b", "float"), ValueError,
+         "x: expected a tensor of shape (b), got list"),
+        (lambda: c.check_tensor("x", torch.zeros(2, 3), "b b"), ValueError,
+         "x: expected shape (b b), got shape (2, 3)"),
         (lambda: c.check_tensor("x", torch.zeros(2, 3), "b 4"), ValueError, "x: expected shape (b 4)"),
         (lambda: c.check_tensor("x", torch.zeros(2), "b", "int"), ValueError, "x: expected int values"),
         (lambda: c.check_tensor("x", torch.zeros(2), "b", "bool"), ValueError, "x: expected bool values"),
@@ -22,16 +24,19 @@ ROWS = {
         (lambda: c.check_tensor("x", torch.zeros(2, 3), "b d", d=4), ValueError, "d = 4"),
     ],
     "check_finite": [
-        (lambda: c.check_finite("x", torch.tensor([float("nan"), 0.0])), ValueError, "x: expected finite values, got 1 NaN or infinite of 2"),
+        (lambda: c.check_finite("x", torch.tensor([float("nan"), 0.0])), ValueError,
+         "x: expected finite values, got 1 NaN or infinite of 2"),
         (lambda: c.check_finite("x", torch.tensor([float("-inf")])), ValueError, "got 1"),
     ],
     "check_indices": [
-        (lambda: c.check_indices("x", torch.tensor([0, 3]), 3), ValueError, "x: expected integers in [0, 2], got 3"),
+        (lambda: c.check_indices("x", torch.tensor([0, 3]), 3), ValueError,
+         "x: expected integers in [0, 2], got 3"),
         (lambda: c.check_indices("x", torch.tensor([-1, 0]), 3), ValueError, "got -1"),
     ],
     "check_number": [
         (lambda: c.check_number("x", "1"), ValueError, "x: expected a number that is finite, got '1'"),
-        (lambda: c.check_number("x", float("nan"), 0, 1), ValueError, "x: expected a number in [0, 1], got nan"),
+        (lambda: c.check_number("x", float("nan"), 0, 1), ValueError,
+         "x: expected a number in [0, 1], got nan"),
         (lambda: c.check_number("x", float("inf"), 0), ValueError, "got inf"),
         (lambda: c.check_number("x", 0, 0, open_low=True), ValueError, "x: expected a number above 0, got 0"),
         (lambda: c.check_number("x", True), ValueError, "got True"),
@@ -42,14 +47,18 @@ ROWS = {
         (lambda: c.check_int("x", True, 0), ValueError, "got True"),
     ],
     "check_seed": [
-        (lambda: c.check_seed(-1), ValueError, "seed: expected an integer in [0, 9223372036854775807], got -1"),
+        (lambda: c.check_seed(-1), ValueError,
+         "seed: expected an integer in [0, 9223372036854775807], got -1"),
         (lambda: c.check_seed(2 ** 63), ValueError, "got 9223372036854775808"),
         (lambda: c.check_seed(0.5), ValueError, "got 0.5"),
     ],
-    "check_choice": [(lambda: c.check_choice("x", "c", ("a", "b")), ValueError, "x: expected one of 'a', 'b', got 'c'")],
+    "check_choice": [(lambda: c.check_choice("x", "c", ("a", "b")), ValueError,
+                      "x: expected one of 'a', 'b', got 'c'")],
     "config_from_dict": [
-        (lambda: c.config_from_dict(Shape, None, "f.json"), ValueError, "f.json: expected the fields of Shape, got NoneType"),
-        (lambda: c.config_from_dict(Shape, {"depth": 1}, "f.json"), ValueError, "unknown 'depth', missing 'width'"),
+        (lambda: c.config_from_dict(Shape, None, "f.json"), ValueError,
+         "f.json: expected the fields of Shape, got NoneType"),
+        (lambda: c.config_from_dict(Shape, {"depth": 1}, "f.json"), ValueError,
+         "unknown 'depth', missing 'width'"),
     ],
     "modes_restored": "internal: works for every module",
     "fast": "internal: returns one of its two arguments, whatever they are",

@@ -18,7 +18,8 @@ FOLDER = Path(tempfile.mkdtemp())
 (FOLDER / "few" / "test_batch.bin").write_bytes(b"\0" * 3073)
 (FOLDER / "no-classes").mkdir()
 (FOLDER / "archive.tar.gz").write_bytes(b"no archive")
-save_tensors(FOLDER / "latents.safetensors", {"mean": torch.zeros(1), "std": torch.zeros(1), "labels": torch.zeros(1)}, {"vae": "aa"})
+save_tensors(FOLDER / "latents.safetensors",
+             {"mean": torch.zeros(1), "std": torch.zeros(1), "labels": torch.zeros(1)}, {"vae": "aa"})
 save_tensors(FOLDER / "other.safetensors", {"x": torch.zeros(1)})
 MEAN = torch.zeros(2, 2, 4, 3)
 
@@ -29,12 +30,17 @@ ROWS = {
     "IMAGE_ENDINGS": "internal: a constant, the endings read as images",
     "ImageSet": [
         (lambda: d.ImageSet(IMAGES.float(), LABELS, ("a",), "x"), ValueError, "images: expected int values"),
-        (lambda: d.ImageSet(IMAGES.long(), LABELS, ("a",), "x"), ValueError, "images: expected bytes (torch.uint8), got torch.int64"),
-        (lambda: d.ImageSet(IMAGES, LABELS + 1, ("a",), "x"), ValueError, "labels: expected integers in [0, 0], got 1"),
-        (lambda: d.ImageSet(IMAGES, LABELS[:1], ("a",), "x"), ValueError, "labels: expected shape (N), N = 2"),
-        (lambda: d.ImageSet(IMAGES[:, :1], LABELS, ("a",), "x"), ValueError, "images: expected shape (N 3 h w)"),
+        (lambda: d.ImageSet(IMAGES.long(), LABELS, ("a",), "x"), ValueError,
+         "images: expected bytes (torch.uint8), got torch.int64"),
+        (lambda: d.ImageSet(IMAGES, LABELS + 1, ("a",), "x"), ValueError,
+         "labels: expected integers in [0, 0], got 1"),
+        (lambda: d.ImageSet(IMAGES, LABELS[:1], ("a",), "x"), ValueError,
+         "labels: expected shape (N), N = 2"),
+        (lambda: d.ImageSet(IMAGES[:, :1], LABELS, ("a",), "x"), ValueError,
+         "images: expected shape (N 3 h w)"),
     ],
-    "ImageSet.take": [(lambda: d.ImageSet(IMAGES, LABELS, ("a",), "x").take(0), ValueError, "num: expected an integer of at least 1")],
+    "ImageSet.take": [(lambda: d.ImageSet(IMAGES, LABELS, ("a",), "x").take(0), ValueError,
+                       "num: expected an integer of at least 1")],
     "to_float": [(lambda: d.to_float(IMAGES.float()), ValueError, "images: expected int values")],
     "to_uint8": [(lambda: d.to_uint8(IMAGES), ValueError, "images: expected float values")],
     "read_records": [
@@ -46,11 +52,14 @@ ROWS = {
     "load_cifar10": [
         (lambda: d.load_cifar10(FOLDER, "val"), ValueError, "split: expected one of 'train', 'test'"),
         (lambda: d.load_cifar10(FOLDER), FileNotFoundError, "no data_batch_1.bin"),
-        (lambda: d.load_cifar10(FOLDER / "few", "test"), ValueError, "expected 10000 images of the test split, got 1"),
+        (lambda: d.load_cifar10(FOLDER / "few", "test"), ValueError,
+         "expected 10000 images of the test split, got 1"),
     ],
-    "fetch": [(lambda: d.fetch("http://127.0.0.1:9/x", FOLDER / "x", "0" * 32, progress=False), OSError, "download failed")],
+    "fetch": [(lambda: d.fetch("http://127.0.0.1:9/x", FOLDER / "x", "0" * 32, progress=False), OSError,
+               "download failed")],
     "total_md5": [(lambda: d.total_md5(FOLDER / "none"), FileNotFoundError, "none")],
-    "unpack": [(lambda: d.unpack(FOLDER / "archive.tar.gz", FOLDER), OSError, "archive.tar.gz: cannot be unpacked")],
+    "unpack": [(lambda: d.unpack(FOLDER / "archive.tar.gz", FOLDER), OSError,
+                "archive.tar.gz: cannot be unpacked")],
     "download_cifar10": "internal: `fetch` and `unpack` in a row, both above; needs a network",
     "synthetic_images": [
         (lambda: d.synthetic_images(0), ValueError, "num: expected an integer of at least 1, got 0"),
@@ -70,24 +79,32 @@ ROWS = {
         (lambda: d.load_images("val"), ValueError, "split: expected one of 'train', 'test', got 'val'"),
         (lambda: d.load_images("test", FOLDER / "nowhere"), FileNotFoundError, "no test_batch.bin"),
     ],
-    "random_flip": [(lambda: d.random_flip(IMAGES[0], GENERATOR), ValueError, "images: expected shape (b c h w)")],
+    "random_flip": [(lambda: d.random_flip(IMAGES[0], GENERATOR), ValueError,
+                     "images: expected shape (b c h w)")],
     "random_shift": [
         (lambda: d.random_shift(IMAGES[0], 1, GENERATOR), ValueError, "images: expected shape (b c h w)"),
-        (lambda: d.random_shift(IMAGES, -1, GENERATOR), ValueError, "pixels: expected an integer of at least 0, got -1"),
+        (lambda: d.random_shift(IMAGES, -1, GENERATOR), ValueError,
+         "pixels: expected an integer of at least 0, got -1"),
     ],
+    "hashed_seed": "internal: text that our own functions compose",
     "batch_ids": [
         (lambda: d.batch_ids(-1, 4, 10), ValueError, "step: expected an integer of at least 0, got -1"),
         (lambda: d.batch_ids(0, 0, 10), ValueError, "batch_size: expected an integer of at least 1"),
         (lambda: d.batch_ids(0, 4, 0), ValueError, "num: expected an integer of at least 1"),
     ],
     "save_latents": [
-        (lambda: d.save_latents(FOLDER / "l", MEAN[0], MEAN, LABELS, "aa"), ValueError, "mean: expected shape (N 2 n d)"),
-        (lambda: d.save_latents(FOLDER / "l", MEAN, MEAN[:1], LABELS, "aa"), ValueError, "std: expected shape (N 2 n d)"),
-        (lambda: d.save_latents(FOLDER / "l", MEAN, MEAN, LABELS[:1], "aa"), ValueError, "labels: expected shape (N)"),
+        (lambda: d.save_latents(FOLDER / "l", MEAN[0], MEAN, LABELS, "aa"), ValueError,
+         "mean: expected shape (N 2 n d)"),
+        (lambda: d.save_latents(FOLDER / "l", MEAN, MEAN[:1], LABELS, "aa"), ValueError,
+         "std: expected shape (N 2 n d)"),
+        (lambda: d.save_latents(FOLDER / "l", MEAN, MEAN, LABELS[:1], "aa"), ValueError,
+         "labels: expected shape (N)"),
     ],
     "load_latents": [
-        (lambda: d.load_latents(FOLDER / "latents.safetensors", "bb"), ValueError, "made by VAE aa, expected bb"),
-        (lambda: d.load_latents(FOLDER / "other.safetensors", "bb"), ValueError, "expected tensors mean, std, labels, got x"),
+        (lambda: d.load_latents(FOLDER / "latents.safetensors", "bb"), ValueError,
+         "made by VAE aa, expected bb"),
+        (lambda: d.load_latents(FOLDER / "other.safetensors", "bb"), ValueError,
+         "expected tensors mean, std, labels, got x"),
         (lambda: d.load_latents(FOLDER / "none", "bb"), OSError, "none"),
     ],
 }

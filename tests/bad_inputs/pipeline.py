@@ -16,7 +16,8 @@ HOME = Path(tempfile.mkdtemp(prefix="bad-inputs-"))
 NOWHERE, A_FILE = HOME / "nowhere", HOME / "file"
 A_FILE.write_text("not a folder")
 BRIDGE = TokenBridge.from_pretrained(save_tiny(HOME / "tiny"))
-IMAGES, INDICES, LABELS = torch.zeros(1, 3, 32, 32), torch.zeros(1, 16, 5, dtype=torch.int64), torch.tensor([0])
+IMAGES, INDICES, LABELS = torch.zeros(1, 3, 32, 32), torch.zeros(1, 16, 5,
+    dtype=torch.int64), torch.tensor([0])
 VAE, LEVELS = BRIDGE.vae, BRIDGE.quantizer
 
 
@@ -27,41 +28,56 @@ def full_disk():
 
 ROWS = {
     "fingerprints": "internal: called by TokenBridge with checked parts",
-    "round_weights_": [(lambda: pipeline.round_weights_(VAE, torch.float16), ValueError, "dtype: expected one of torch.float32, torch.bfloat16")],
+    "round_weights_": [(lambda: pipeline.round_weights_(VAE, torch.float16), ValueError,
+                        "dtype: expected one of torch.float32, torch.bfloat16")],
     "Tokenizer": [
         (lambda: pipeline.Tokenizer(LEVELS, VAE), ValueError, "vae: expected a VAE, got Quantizer"),
-        (lambda: pipeline.Tokenizer(VAE, LEVELS.levels), ValueError, "quantizer: expected a Quantizer, got Tensor"),
-        (lambda: pipeline.Tokenizer(VAE, Quantizer.uniform(4, 7)), ValueError, "quantizer: expected levels for the 5 dimensions of the VAE, got 4"),
+        (lambda: pipeline.Tokenizer(VAE, LEVELS.levels), ValueError,
+         "quantizer: expected a Quantizer, got Tensor"),
+        (lambda: pipeline.Tokenizer(VAE, Quantizer.uniform(4, 7)), ValueError,
+         "quantizer: expected levels for the 5 dimensions of the VAE, got 4"),
     ],
     "Tokenizer.tokenize": [
-        (lambda: BRIDGE.tokenize(IMAGES[0]), ValueError, "images: expected shape (b 3 32 32), got shape (3, 32, 32)"),
+        (lambda: BRIDGE.tokenize(IMAGES[0]), ValueError,
+         "images: expected shape (b 3 32 32), got shape (3, 32, 32)"),
         (lambda: BRIDGE.tokenize(IMAGES[..., 1:]), ValueError, "images: expected shape (b 3 32 32)"),
         (lambda: BRIDGE.tokenize(IMAGES.byte()), ValueError, "images: expected float values"),
-        (lambda: BRIDGE.tokenize(IMAGES / 0), ValueError, "images: expected finite values, got 3072 NaN or infinite"),
+        (lambda: BRIDGE.tokenize(IMAGES / 0), ValueError,
+         "images: expected finite values, got 3072 NaN or infinite"),
     ],
     "Tokenizer.detokenize": [
-        (lambda: BRIDGE.detokenize(INDICES[:, 1:]), ValueError, "indices: expected shape (b n d), n = 16, d = 5"),
+        (lambda: BRIDGE.detokenize(INDICES[:, 1:]), ValueError,
+         "indices: expected shape (b n d), n = 16, d = 5"),
         (lambda: BRIDGE.detokenize(INDICES.float()), ValueError, "indices: expected int values"),
         (lambda: BRIDGE.detokenize(INDICES + 7), ValueError, "indices: expected integers in [0, 6], got 7"),
     ],
-    "Tokenizer.reconstruct": [(lambda: BRIDGE.reconstruct(IMAGES[:, :2], quantized=False), ValueError, "images: expected shape (b 3 32 32)")],
+    "Tokenizer.reconstruct": [(lambda: BRIDGE.reconstruct(IMAGES[:, :2], quantized=False), ValueError,
+                               "images: expected shape (b 3 32 32)")],
     "TokenBridge": [
         (lambda: TokenBridge(None, LEVELS), ValueError, "vae: expected a VAE, got NoneType"),
         (lambda: TokenBridge(VAE, LEVELS, VAE), ValueError, "ar: expected an ARModel, got VAE"),
-        (lambda: TokenBridge(VAE, LEVELS, tiny_model()), ValueError, "ar: expected 16 tokens as in the tokenizer, got 6"),
-        (lambda: TokenBridge(VAE, Quantizer.uniform(5, 8), BRIDGE.ar), ValueError, "ar: expected 8 levels as in the tokenizer, got 7"),
-        (lambda: TokenBridge(VAE, Quantizer.uniform(5, 7), BRIDGE.ar), ValueError, "ar: made for other levels (fingerprint"),
-        (lambda: TokenBridge(VAE, LEVELS, tiny_model(tokens=16)), ValueError, "ar: expected the levels of the quantizer, got others"),
+        (lambda: TokenBridge(VAE, LEVELS, tiny_model()), ValueError,
+         "ar: expected 16 tokens as in the tokenizer, got 6"),
+        (lambda: TokenBridge(VAE, Quantizer.uniform(5, 8), BRIDGE.ar), ValueError,
+         "ar: expected 8 levels as in the tokenizer, got 7"),
+        (lambda: TokenBridge(VAE, Quantizer.uniform(5, 7), BRIDGE.ar), ValueError,
+         "ar: made for other levels (fingerprint"),
+        (lambda: TokenBridge(VAE, LEVELS, tiny_model(tokens=16)), ValueError,
+         "ar: expected the levels of the quantizer, got others"),
     ],
     "TokenBridge.generate": [
-        (lambda: TokenBridge(VAE, LEVELS).generate(LABELS), ValueError, "ar: this TokenBridge has no AR model"),
+        (lambda: TokenBridge(VAE, LEVELS).generate(LABELS), ValueError,
+         "ar: this TokenBridge has no AR model"),
         (lambda: BRIDGE.generate(LABELS + 4), ValueError, "labels: expected integers in [0, 3], got 4"),
-        (lambda: BRIDGE.generate(LABELS, steps=17), ValueError, "steps: expected an integer in [1, 16], got 17"),
+        (lambda: BRIDGE.generate(LABELS, steps=17), ValueError,
+         "steps: expected an integer in [1, 16], got 17"),
     ],
     "TokenBridge.save_pretrained": [
         (lambda: BRIDGE.save_pretrained(A_FILE), OSError, "cannot write"),
-        (lambda: BRIDGE.save_pretrained(NOWHERE, dtype=torch.float16), ValueError, "dtype: expected one of torch.float32, torch.bfloat16"),
-        (lambda: BRIDGE.save_pretrained(NOWHERE, dtype=torch.bfloat16), ValueError, "does not fit into bfloat16, call round_weights_(vae)"),
+        (lambda: BRIDGE.save_pretrained(NOWHERE, dtype=torch.float16), ValueError,
+         "dtype: expected one of torch.float32, torch.bfloat16"),
+        (lambda: BRIDGE.save_pretrained(NOWHERE, dtype=torch.bfloat16), ValueError,
+         "does not fit into bfloat16, call round_weights_(vae)"),
         (full_disk, OSError, "No space left on device"),
     ],
     "TokenBridge.from_pretrained": [
@@ -71,13 +87,18 @@ ROWS = {
         (lambda: TokenBridge.from_pretrained(None), ValueError, "name_or_path: expected a shipped name"),
     ],
     "save_example_tokens": [
-        (lambda: pipeline.save_example_tokens(HOME, INDICES, LABELS), FileNotFoundError, "config.json: no such file"),
-        (lambda: pipeline.save_example_tokens(HOME / "tiny", INDICES[..., 1:], LABELS), ValueError, "indices: expected shape (b n d), d = 5"),
-        (lambda: pipeline.save_example_tokens(HOME / "tiny", INDICES + 7, LABELS), ValueError, "indices: expected integers in [0, 6], got 7"),
-        (lambda: pipeline.save_example_tokens(HOME / "tiny", INDICES, LABELS.repeat(2)), ValueError, "labels: expected shape (b), b = 1"),
+        (lambda: pipeline.save_example_tokens(HOME, INDICES, LABELS), FileNotFoundError,
+         "config.json: no such file"),
+        (lambda: pipeline.save_example_tokens(HOME / "tiny", INDICES[..., 1:], LABELS), ValueError,
+         "indices: expected shape (b n d), d = 5"),
+        (lambda: pipeline.save_example_tokens(HOME / "tiny", INDICES + 7, LABELS), ValueError,
+         "indices: expected integers in [0, 6], got 7"),
+        (lambda: pipeline.save_example_tokens(HOME / "tiny", INDICES, LABELS.repeat(2)), ValueError,
+         "labels: expected shape (b), b = 1"),
     ],
     "load_example_tokens": [
-        (lambda: pipeline.load_example_tokens(HOME / "tiny"), FileNotFoundError, "tokens.safetensors: no such file"),
+        (lambda: pipeline.load_example_tokens(HOME / "tiny"), FileNotFoundError,
+         "tokens.safetensors: no such file"),
         (lambda: pipeline.load_example_tokens("no-such"), FileNotFoundError, "no shipped weights 'no-such'"),
     ],
 }

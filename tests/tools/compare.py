@@ -26,7 +26,8 @@ def differences(committed: dict, executed: dict) -> list[str]:
     for number, (old, new) in enumerate(pairs):
         if "volatile" in tags(old) or "volatile" in tags(new):
             continue
-        found += [f"code cell {number} ({old['source'].splitlines()[0][:60]!r}): {words}" for words in _outputs(old, new)]
+        found += [f"code cell {number} ({old['source'].splitlines()[0][:60]!r}): {words}"
+                  for words in _outputs(old, new)]
     return found
 
 
@@ -35,7 +36,8 @@ def _outputs(old: dict, new: dict) -> list[str]:
     if [kind for kind, _ in old] != [kind for kind, _ in new]:
         return [f"committed outputs are {[kind for kind, _ in old]}, new ones {[kind for kind, _ in new]}"]
     return [words for (kind, before), (_, after) in zip(old, new)
-            if (words := picture_difference(before, after) if kind == "image/png" else text_difference(before, after))]
+            if (words := picture_difference(before, after) if kind == "image/png"
+                else text_difference(before, after))]
 
 
 def shown(outputs: list[dict]) -> list[tuple[str, str]]:
@@ -51,7 +53,8 @@ def shown(outputs: list[dict]) -> list[tuple[str, str]]:
             found.append(("error", f"{output['ename']}: {output['evalue']}"))
         else:
             data = output["data"]
-            kinds = [kind for kind in ("image/png", "text/markdown", "text/html", "text/latex", "text/plain") if kind in data]
+            kinds = [kind for kind in ("image/png", "text/markdown", "text/html", "text/latex", "text/plain")
+                     if kind in data]
             found += [(kind, joined(data[kind])) for kind in kinds[:1]]
     return found
 
@@ -88,7 +91,8 @@ def picture_difference(old: str | bytes, new: str | bytes) -> str:
     old, new = (data if isinstance(data, bytes) else base64.b64decode(data) for data in (old, new))
     if old == new:
         return ""
-    old, new = (np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=np.float32) for data in (old, new))
+    old, new = (np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=np.float32)
+                for data in (old, new))
     if max(abs(old.shape[0] - new.shape[0]), abs(old.shape[1] - new.shape[1])) > SLACK:
         return f"committed picture has {old.shape[1]}x{old.shape[0]} pixels, the new one {new.shape[1]}x{new.shape[0]}"
     rows, columns = min(old.shape[0], new.shape[0]), min(old.shape[1], new.shape[1])

@@ -21,18 +21,22 @@ def measure(name: str, batch_size: int, steps: int = 12, skipped: int = 4) -> di
     with torch.device("cuda"):
         model = ARModel(shape.ar, gaussian_levels(shape.num_levels).repeat(shape.ar.head.dims, 1))
     n, d = shape.ar.backbone.tokens, shape.ar.head.dims
-    indices, labels = torch.randint(0, shape.num_levels, (256, n, d)), torch.randint(0, shape.ar.backbone.classes, (256,))
+    indices, labels = torch.randint(0, shape.num_levels, (256, n, d)), torch.randint(0,
+        shape.ar.backbone.classes, (256,))
 
     def tick(step, scalars):
         torch.cuda.synchronize()
         times.append(time.time())
 
     config = TrainConfig(steps=steps, batch_size=batch_size, warmup=4, log_every=1, lr=4e-4)
-    result = train(model, lambda module, batch, generator: module.loss(*batch, generator), lambda ids, generator: (indices[ids], labels[ids]),
+    result = train(model, lambda module, batch, generator: module.loss(*batch, generator), lambda ids,
+                   generator: (indices[ids], labels[ids]),
                    256, config, on_step=tick, progress=False, device="cuda")
     seconds = (times[-1] - times[skipped - 1]) / (steps - skipped)
-    return dict(preset=name, parameters=count_parameters(model), batch_size=batch_size, seconds_per_step=seconds, images_per_second=batch_size / seconds,
-                peak_gb=torch.cuda.max_memory_allocated() / 1e9, losses=[row["loss"] for row in result.history])
+    return dict(preset=name, parameters=count_parameters(model), batch_size=batch_size,
+                seconds_per_step=seconds, images_per_second=batch_size / seconds,
+                peak_gb=torch.cuda.max_memory_allocated() / 1e9,
+                losses=[row["loss"] for row in result.history])
 
 
 def main(arguments: list[str]) -> int:

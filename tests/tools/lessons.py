@@ -21,10 +21,12 @@ TOTAL_BUDGET = 40 * 60  # seconds for all lessons together
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.tools.lessons", description="Execute the lessons in full.")
+    parser = argparse.ArgumentParser(prog="python -m tests.tools.lessons",
+                                     description="Execute the lessons in full.")
     parser.add_argument("action", choices=["check", "run", "hash", "stale"])
     parser.add_argument("names", nargs="*", help="notebooks such as 03_quantizer; none: all of them")
-    parser.add_argument("--any-data", action="store_true", help="run: write outputs made from synthetic images, too")
+    parser.add_argument("--any-data", action="store_true",
+                        help="run: write outputs made from synthetic images, too")
     options = parser.parse_intermixed_args(arguments)
     names = chosen(options.names)
     if options.action == "hash":
@@ -34,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     data = notebooks.real_images()
     print(f"images: {data}" if data else "images: synthetic (no CIFAR-10 in TOKENBRIDGE_DATA)", flush=True)
     if options.action == "run" and data is None and not options.any_data:
-        print("committed outputs come from the real images: set TOKENBRIDGE_DATA, or say --any-data", file=sys.stderr)
+        print("committed outputs come from the real images: set TOKENBRIDGE_DATA, or say --any-data",
+              file=sys.stderr)
         return 2
     return work_through(names, data, write=options.action == "run")
 
@@ -58,7 +61,8 @@ def work_through(names: list[str], data, write: bool) -> int:
         problems, runtimes[name] = one_lesson(name, data, write)
         if problems:
             failures[name] = problems
-        print(f"{time.time() - start:6.0f} s  {name:16} {f'{len(problems)} problems' if problems else good}", flush=True)
+        print(f"{time.time() - start:6.0f} s  {name:16} {f'{len(problems)} problems' if problems else good}",
+              flush=True)
     summary(runtimes, time.time() - began, data, write)
     for name, problems in failures.items():
         print(f"\n{name}:", *problems, sep="\n  ")
@@ -89,7 +93,8 @@ def write_outputs(name: str, executed: dict) -> None:
     committed = json.loads(path.read_text(encoding="utf-8"))
     for old, new in zip(committed["cells"], executed["cells"], strict=True):
         if old["cell_type"] == "code":
-            old["outputs"], old["execution_count"] = [as_written(output) for output in settled(new["outputs"])], None
+            old["outputs"], old["execution_count"] = [as_written(output)
+                                                      for output in settled(new["outputs"])], None
     path.write_text(json.dumps(committed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     notebooks.clean(path)
     record([name])
@@ -109,7 +114,8 @@ def settled(outputs: list[dict]) -> list[dict]:
     for output in joined:
         if output["output_type"] == "stream":
             lines = output["text"].split("\n")
-            output["text"] = "\n".join(([part for part in line.split("\r") if part.strip()] or [""])[-1] for line in lines)
+            output["text"] = "\n".join(([part for part in line.split("\r") if part.strip()] or [""])[-1]
+                                       for line in lines)
             output["text"] = output["text"].rstrip() + "\n" if output["name"] == "stderr" else output["text"]
     return joined
 
@@ -120,7 +126,8 @@ def as_written(output: dict) -> dict:
     if "text" in output:
         output["text"] = output["text"].splitlines(keepends=True)
     if "data" in output:
-        output["data"] = {kind: small_png(value) if kind == "image/png" else value.splitlines(keepends=True) if isinstance(value, str) else value
+        output["data"] = {kind: small_png(value) if kind == "image/png" else value.splitlines(keepends=True)
+                          if isinstance(value, str) else value
                           for kind, value in output["data"].items()}
     if "execution_count" in output:
         output["execution_count"] = None
@@ -131,6 +138,7 @@ def small_png(encoded: str | list[str]) -> str:
     "The same pixels in fewer bytes: no opacity where everything is opaque, and the best compression."
     import base64
     import io
+
     from PIL import Image
     encoded = notebooks.joined(encoded)
     image, smaller = Image.open(io.BytesIO(base64.b64decode(encoded))), io.BytesIO()

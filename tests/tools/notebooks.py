@@ -45,16 +45,49 @@ def tags(cell: dict) -> list[str]:
 
 
 def source_hash(cell: dict) -> str:
-    "Twelve hexadecimal digits that change when the cell's source changes."
-    lines = [line.rstrip() for line in cell["source"].strip().splitlines()]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+    "Twelve hexadecimal digits that change when the cell's code changes: not with wrapping, comments and docstrings."
+    source = cell["source"]
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # a cell of another language (%%bash): its lines
+        text = "\n".join(line.rstrip() for line in source.strip().splitlines())
+    else:
+        text = repr(skeleton(without_docstrings(tree)))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def without_docstrings(tree: ast.AST) -> ast.AST:
+    "The same tree, its docstrings emptied."
+    for node in ast.walk(tree):
+        if isinstance(node,
+                      (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and is_docstring(node.body[0]):
+            node.body[0].value.value = ""
+    return tree
+
+
+def skeleton(node):
+    "A syntax tree as nested tuples without what is empty: the same in every version of Python, unlike `ast.dump`."
+    if isinstance(node, list):
+        return [skeleton(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return node
+    fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+    return (type(node).__name__, *((name, skeleton(value)) for name, value in fields))
+
+
+def is_docstring(statement: ast.stmt) -> bool:
+    "Whether a statement is a string and nothing else."
+    value = getattr(statement, "value", None)
+    return isinstance(statement, ast.Expr) and isinstance(value, ast.Constant) and isinstance(value.value,
+        str)
 
 
 # ---- sizes
 
 def code_lines(source: str) -> int:
     "Lines of code: no blank lines, comments and docstrings; a signature counts as one line."
-    plain = "\n".join("pass" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())
+    plain = "\n".join("pass" if line.lstrip().startswith(("%", "!")) else line
+                      for line in source.splitlines())
     try:
         tree = ast.parse(plain)
         lines = _lines_with_code(plain)
@@ -65,13 +98,14 @@ def code_lines(source: str) -> int:
             first = node.body[0]
             if not isinstance(node, ast.Module):
                 lines -= set(range(node.lineno + 1, first.lineno))
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if is_docstring(first):
                 lines -= set(range(first.lineno, first.end_lineno + 1))
     return len(lines)
 
 
 def _lines_with_code(source: str) -> set[int]:
-    skip = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    skip = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
+            tokenize.ENDMARKER}
     found = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type not in skip:
@@ -93,7 +127,8 @@ def longest_run(notebook: dict) -> int:
 
 def cell_sizes(all_names: list[str]) -> tuple[int, float, int]:
     "How many code cells there are, their median number of code lines, and the 90th percentile."
-    sizes = sorted(size for name in all_names for cell in code_cells(read(name)) if (size := code_lines(cell["source"])))
+    sizes = sorted(size for name in all_names for cell in code_cells(read(name))
+                   if (size := code_lines(cell["source"])))
     return len(sizes), statistics.median(sizes), sizes[int(0.9 * (len(sizes) - 1))]
 
 
@@ -118,7 +153,8 @@ def environment(fast: bool, data: Path | None) -> dict[str, str]:
     "The environment of a lesson: offline (a proxy that does not answer), this interpreter's kernel, no private settings."
     env = {key: value for key, value in os.environ.items() if not key.startswith("TOKENBRIDGE_")}
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    env |= nowhere | {"no_proxy": "127.0.0.1,localhost", "NO_PROXY": "127.0.0.1,localhost", "HF_HUB_OFFLINE": "1"}
+    env |= nowhere | {"no_proxy": "127.0.0.1,localhost", "NO_PROXY": "127.0.0.1,localhost",
+                      "HF_HUB_OFFLINE": "1"}
     env |= {"PYTHONHASHSEED": "0", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     env |= {"TOKENBRIDGE_FAST": "1"} if fast else {}
     env |= {"TOKENBRIDGE_DATA": str(data)} if data else {}
@@ -131,7 +167,8 @@ class LessonFailed(Exception):
 
 def execute(name: str, fast: bool = False, data: Path | None = None, timeout: int = 1500) -> dict:
     "Execute a notebook from a fresh kernel and return it with its new outputs; nothing is written."
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # before the import: the kernel of this interpreter, not the user's
+    # before the import: the kernel of this interpreter, not the user's
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     import nbclient
     import nbformat
@@ -175,7 +212,8 @@ def runtime(notebook: dict) -> tuple[int, int] | None:
 def clean(path: Path, root: Path = ROOT) -> None:
     "What `nbdev_clean` does to a notebook or a folder of them, by the settings of `root`."
     call = "import sys; from nbdev.clean import nbdev_clean; nbdev_clean(fname=sys.argv[1])"
-    subprocess.run([sys.executable, "-c", call, str(path)], cwd=root, check=True, capture_output=True, text=True)
+    subprocess.run([sys.executable, "-c", call, str(path)], cwd=root, check=True, capture_output=True,
+                   text=True)
 
 
 # ---- the record of executed sources

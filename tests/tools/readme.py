@@ -23,9 +23,12 @@ NOTE = "<!-- Written by `make readme` from nbs/index.ipynb: change that. -->"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.tools.readme", description="Write README.md from index.ipynb.")
-    parser.add_argument("--check", action="store_true", help="compare with the committed README instead of writing")
-    parser.add_argument("--no-run", action="store_true", help="take the committed outputs instead of executing")
+    parser = argparse.ArgumentParser(prog="python -m tests.tools.readme",
+                                     description="Write README.md from index.ipynb.")
+    parser.add_argument("--check", action="store_true",
+                        help="compare with the committed README instead of writing")
+    parser.add_argument("--no-run", action="store_true",
+                        help="take the committed outputs instead of executing")
     options = parser.parse_args(arguments)
     data = notebooks.real_images()
     notebook = notebooks.read("index") if options.no_run else notebooks.execute("index", data=data)

@@ -28,7 +28,8 @@ def main(arguments: list[str]) -> int:
             step()
         found[precision] = operations(step)
         print(precision, {name: round(ms, 1) for name, ms in found[precision].items()}, flush=True)
-    record = run_record("python -m tests.tools.step_profile", 0, started, batch_size=64, threads=torch.get_num_threads(), self_ms=found)
+    record = run_record("python -m tests.tools.step_profile", 0, started, batch_size=64,
+                        threads=torch.get_num_threads(), self_ms=found)
     print("record:", write_json(arguments[0], record) if arguments else save_record("step-profile", record))
     return 0
 

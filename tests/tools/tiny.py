@@ -7,9 +7,10 @@ def tiny_config(kind: str = "masked", **changes):
     from tokenbridge.backbone import BackboneConfig
     from tokenbridge.head import HeadConfig
     from tokenbridge.model import ARConfig
-    backbone = dict(kind=kind, tokens=6, dims=5, classes=3, width=24, encoder_blocks=1, decoder_blocks=1, heads=3,
+    backbone = dict(kind=kind, tokens=6, dims=5, classes=3, width=24, encoder_blocks=1, decoder_blocks=1,
+                    heads=3,
                     class_tokens=2)
-    head = dict(dims=5, levels=7, context_width=24, width=16, blocks=2, heads=2)
+    head = dict(dims=5, num_levels=7, context_width=24, width=16, blocks=2, heads=2)
     return ARConfig(BackboneConfig(**backbone | changes), HeadConfig(**head))
 
 
@@ -23,6 +24,7 @@ def three_classes(num: int, seed: int = 0):
 def tiny_model(kind: str = "masked", levels=None, **changes):
     "An ARModel in evaluation mode, seeded, its weights away from their zero start so that every part has an effect."
     import torch
+
     from tokenbridge.model import ARModel
     generator = torch.Generator().manual_seed(0)
     if levels is None:
@@ -37,13 +39,15 @@ def tiny_model(kind: str = "masked", levels=None, **changes):
 def save_tiny(folder: Path, generator: bool = True, **changes) -> Path:
     "A saved TokenBridge: 32 x 32 pixels, 4 x 4 tokens, fitted levels; with or without a generator."
     import torch
+
     from tokenbridge.data import synthetic_images, to_float
     from tokenbridge.pipeline import TokenBridge
     from tokenbridge.quantizer import Quantizer
     from tokenbridge.vae import VAE, VAEConfig
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        vae = VAE(VAEConfig(kind="residual", image_size=32, latent_dims=5, factor=8, width=8, multipliers=(1, 1, 1))).eval()
+        vae = VAE(VAEConfig(kind="residual", image_size=32, latent_dims=5, factor=8, width=8,
+                            multipliers=(1, 1, 1))).eval()
     with torch.no_grad():
         latents = vae.encode(to_float(synthetic_images(32).images)).mean.movedim(1, -1)
     quantizer = Quantizer.fit(latents, 7)
