@@ -285,7 +285,7 @@ def config_sizes(
                 M=int(h.width * h.mlp_ratio),
                 A=h.width // h.heads, L=b.tokens, P=b.tokens + b.class_tokens, E=b.encoder_blocks,
                 U=b.decoder_blocks, H=h.blocks,
-                C=b.dims, B=h.levels, N=b.classes)
+                C=b.dims, B=h.num_levels, N=b.classes)
 
 # %% ../nbs/16_official_weights.ipynb #2afa12a7
 def official_views(
