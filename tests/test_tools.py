@@ -203,3 +203,10 @@ def test_pictures_shrink_and_keep_their_pixels(alpha, mode):
     assert len(small) < len(encoded) and image.mode == mode
     assert (np.asarray(image.convert("RGBA")) == pixels).all()
     assert lessons.small_png(small) == small and lessons.small_png([small]) == small
+
+
+# ---- two commits
+def test_two_commits_name_what_differs():
+    from tests.tools.two_commits import differences
+    assert differences({"a": "1", "b": "2"}, {"a": "1", "b": "2"}) == []
+    assert differences({"a": "1", "b": "2"}, {"b": "3", "c": "4"}) == ["a", "b", "c"]
