@@ -11,7 +11,7 @@ from tokenbridge.backbone import BackboneConfig
 from tokenbridge.generation import (
     ORDERS,
     Plan,
-    Sampling,
+    SamplingDefaults,
     cosine_schedule,
     draw_plan,
     generate_indices,
@@ -293,7 +293,7 @@ def test_named_orders(model):
 def test_confidence_commits_to_the_surest(model, cfg_scale):
     hidden = torch.ones(5, N, dtype=torch.bool)
     plan = draw_plan(model, hidden, steps=4, order="confidence", generator=seeded())
-    sampling, nobody = Sampling(cfg_scale=cfg_scale), torch.full_like(LABELS, CLASSES)
+    sampling, nobody = SamplingDefaults(cfg_scale=cfg_scale), torch.full_like(LABELS, CLASSES)
     states = list(reveal_steps(model, LABELS, torch.zeros(5, N, D, dtype=torch.int64), hidden, plan,
                                sampling))
     for step, ((indices, before), (_, after)) in enumerate(zip(states, states[1:])):

@@ -40,7 +40,7 @@ from tokenbridge.files import (
     save_record,
     write_json,
 )
-from .generation import Sampling
+from .generation import SamplingDefaults
 from .model import ARConfig, ARModel, preset
 from .pipeline import TokenBridge, fingerprints, round_weights_
 from .quantizer import Quantizer, dequantize, spectral_order
@@ -575,7 +575,7 @@ def sampling_experiment(
     check_seed(seed)
     check_int("per_class", per_class, 2)
     for cfg_scale, temperature in settings:
-        Sampling(cfg_scale, temperature=temperature)   # a setting that nobody can sample with is found first
+        SamplingDefaults(cfg_scale=cfg_scale, temperature=temperature)   # an impossible setting is found first
     started, bridge, test = time.time(), _with_generator(model), load_images("test", root)
     labels, judge = balanced_labels(len(test.classes), per_class), load_classifier("judge")
     reference = decode_indices(bridge, tokenize_images(bridge, test.images))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ORDERS', 'hidden_first', 'cosine_schedule', 'step_counts', 'Plan', 'draw_plan', 'guide', 'guidance_weights',
-           'Sampling', 'surest', 'reveal_steps', 'generate_indices']
+           'SamplingDefaults', 'surest', 'reveal_steps', 'generate_indices']
 
 # %% ../nbs/09_generation.ipynb #fae55778
 import math
@@ -154,15 +154,21 @@ def guidance_weights(
 
 # %% ../nbs/09_generation.ipynb #9f715295
 @dataclass(frozen=True)
-class Sampling:
-    "The dials that do not change from step to step."
+class SamplingDefaults:
+    "Every dial of a generation. A model can carry one of these: how it wants to be sampled."
+    steps: int | None = None      # steps of the schedule; None: one token a step
     cfg_scale: float = 1.0        # guidance strength; 1: none, and no doubled batch
     cfg_schedule: str = "linear"  # 'linear' or 'constant'
     temperature: float = 1.0      # divides the logits; 0: always the most probable level
-    top_k: int | None = None      # only the k most probable levels
-    top_p: float | None = None    # only the most probable levels that together reach this probability
+    top_k: int | None = None      # keep only this many of the most probable levels; None: all
+    top_p: float | None = None    # keep only the fewest levels that hold this share of the probability; None: all
+    order: str | None = None      # one of ORDERS; None: the backbone's own (masked: random)
 
     def __post_init__(self):
+        if self.steps is not None:
+            check_int("steps", self.steps, 1)
+        if self.order is not None:
+            check_choice("order", self.order, ORDERS)
         check_number("cfg_scale", self.cfg_scale, low=0)
         check_choice("cfg_schedule", self.cfg_schedule, ("linear", "constant"))
         check_number("temperature", self.temperature, low=0)
@@ -210,7 +216,7 @@ def reveal_steps(
     indices: Tensor,                        # (b, n, d) known tokens; where hidden, any valid index
     hidden: Tensor,                         # (b, n) bool: True where a token has to be generated
     plan: Plan,                             # from `draw_plan`
-    sampling: Sampling = Sampling(),
+    sampling: SamplingDefaults = SamplingDefaults(),   # its steps and order are not read: the plan has them
 ) -> Iterator[tuple[Tensor, Tensor]]:       # (indices, hidden) before the first step and after each
     "Generate step by step."
     b, n = hidden.shape
@@ -305,7 +311,7 @@ def generate_indices(
     progress: Callable[[int, int], None] | bool | None = None,  # called with (step, steps); True: a progress bar
 ) -> Tensor:                               # (b, n, d) int64
     "Generate the indices of images with these labels."
-    sampling = Sampling(cfg_scale, cfg_schedule, temperature, top_k, top_p)
+    sampling = SamplingDefaults(None, cfg_scale, cfg_schedule, temperature, top_k, top_p)
     if not isinstance(model, ARModel):
         raise ValueError(f"model: expected an ARModel, got {type(model).__name__}")
     if top_k is not None:
