@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tools import tiny
-from tokenbridge import benchmark, files, transformer
+from tokenbridge import benchmark, transformer
 from tokenbridge.benchmark import (
     Duel,
     agree,
@@ -217,11 +217,3 @@ def test_a_compiled_step_has_the_operations_of_the_plain_one(small, monkeypatch)
     assert compiled.sizes == f"{plain.sizes}, compiled"
     found = agree(compiled)
     assert found["operations"] == agree(plain)["operations"] and found["disagreement"] < 1e-4 and graphs
-
-
-def test_record(small, monkeypatch, tmp_path):
-    monkeypatch.setattr(files, "results_folder", lambda: tmp_path)
-    path = benchmark.record("cifar-tiny", 2, 1)
-    kept = files.read_json(path)
-    assert path == tmp_path / "benchmark.json" and len(kept["results"]["rows"]) == 4
-    assert kept["command"] == "tokenbridge benchmark --preset cifar-tiny --batch-size 2 --rounds 1 --device cpu"

@@ -199,14 +199,14 @@ def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, witho
 
 
 def test_compiled_is_handed_on(tiny_folder, tmp_path, monkeypatch, without_settings):
-    from tokenbridge import benchmark, demo
+    from tokenbridge import benchmark, recipes
     asked = []
 
     def note(*arguments, **options):
         asked.append(options.get("compiled", arguments[-1]))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo, "train_generator", note)
+    monkeypatch.setattr(recipes, "train_generator", note)
     monkeypatch.setattr(benchmark, "run", note)
     for line in (f"train --tokenizer {tiny_folder} --num 20 --out {tmp_path}", "benchmark"):
         for option in ("", " --compiled"):

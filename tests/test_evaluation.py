@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from tokenbridge import demo, evaluation, files
+from tokenbridge import evaluation, files, recipes
 from tokenbridge.quantizer import Quantizer
 from tokenbridge.vae import VAE, VAEConfig, fit_latent_scale_, start_at_pca_
 
@@ -233,7 +233,7 @@ def test_large_images_go_a_few_at_a_time(monkeypatch, pixels, most):
     monkeypatch.setattr(judge, "features", lambda images: (sizes.append(len(images)), images.mean((2, 3)))[1])
     images = torch.zeros(1, 3, 1, 1, dtype=torch.uint8).expand(most + 1, 3, pixels, pixels)
     assert len(evaluation.judge_classes(judge, images)) == most + 1 and sizes == [most, 1]
-    assert demo._at_a_time(None, pixels ** 2) == most and demo._at_a_time(3, pixels ** 2) == 3
+    assert recipes._at_a_time(None, pixels ** 2) == most and recipes._at_a_time(3, pixels ** 2) == 3
 
 
 def test_likelihood_is_measured_without_dropout_and_the_mode_comes_back():

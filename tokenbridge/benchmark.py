@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['seconds', 'count_operations', 'product_work', 'copy_work', 'naive_quantize', 'peak_bytes', 'naive_sample',
            'naive_generate', 'default_attention', 'training_step', 'fresh_steps', 'kept_memory', 'Duel', 'disagreement',
-           'make_duels', 'agree', 'run_rounds', 'run', 'table', 'record']
+           'make_duels', 'agree', 'run_rounds', 'run', 'table']
 
 # %% ../nbs/benchmark.ipynb #5d23af85
 import copy
@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from statistics import median
 from weakref import ref
 
@@ -28,7 +27,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from . import transformer
 from .checks import check_int, check_tensor
-from .files import run_record, save_record
 from .generation import draw_plan, generate_indices, guidance_weights
 from .head import DimensionHead, sample_categorical
 from .model import ARModel
@@ -488,16 +486,3 @@ def table(
         lines.append(f"{'memory kept':14} {kept['ours_ms']:9.2f} {kept['naive_ms']:9.2f} {kept['ratio']:7.2f}   training step, {kept['sizes']}; "
                      f"{kept['ours_faults']:,.0f} and {kept['naive_faults']:,.0f} page faults")
     return "\n".join(lines)
-
-
-def record(
-    preset: str = "cifar-tiny",          # sizes
-    batch_size: int = 64,                # images
-    rounds: int = 5,                     # interleaved rounds
-    device: torch.device | str = "cpu",  # where
-) -> Path:                               # data/results/benchmark.json
-    "Run everything and keep the report among the results."
-    started = time.time()
-    report = run(preset, batch_size, rounds, True, device)
-    return save_record("benchmark",
-                       run_record(f"tokenbridge benchmark --preset {preset} --batch-size {batch_size} --rounds {rounds} --device {device}", 0, started, **report))

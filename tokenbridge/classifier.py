@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CLASSIFIERS', 'conv_bn', 'Residual', 'FeatureNet', 'conv_gelu', 'JudgeNet', 'triangle', 'accuracy',
-           'train_classifier', 'store_classifier', 'read_classifier', 'load_classifier', 'ship_classifier']
+           'train_classifier', 'store_classifier', 'read_classifier', 'load_classifier']
 
 # %% ../nbs/classifier.ipynb #4af2dcfe
 from typing import Callable
@@ -211,35 +211,3 @@ def load_classifier(
     "One of the two shipped classifiers, in evaluation mode."
     check_choice("name", name, tuple(CLASSIFIERS))
     return read_classifier(pretrained_folder("classifiers") / f"{name}.safetensors", name)
-
-# %% ../nbs/classifier.ipynb #527992d1
-def ship_classifier(
-    name: str,            # 'features' or 'judge'
-    folder,               # folder of the weights
-    epochs: float,        # passes over the training images
-    root=None,            # folder of CIFAR-10; None: as `load_images` finds it
-    seed: int = 0,        # seed of initialisation, order and augmentation
-) -> dict:                # the record of the run
-    "Train one classifier on CIFAR-10, store it, and measure the stored file on the test images."
-    import time
-    from pathlib import Path
-
-    from tokenbridge.data import load_images
-    from tokenbridge.files import run_record, save_record
-    check_choice("name", name, tuple(CLASSIFIERS))
-    started, command = time.time(), f"ship_classifier({name!r}, {str(folder)!r}, epochs={epochs}, seed={seed})"
-    train, test = load_images("train", root), load_images("test", root)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        net = CLASSIFIERS[name](len(train.classes))
-    curve = []
-    losses = train_classifier(net, train, epochs, seed=seed, on_epoch=lambda e,
-                              loss: (curve.append(loss), print(f"epoch {e}: {loss:.3f}", flush=True)))
-    path = Path(folder) / f"{name}.safetensors"
-    store_classifier(net, path)
-    result = {"accuracy": accuracy(read_classifier(path, name), test), "data": train.source,
-              "epoch_loss": curve,
-              "step_loss": [round(x, 4) for x in losses[::20]]}
-    record = run_record(command, seed, started, **result)
-    save_record(f"classifier-{name}", record)
-    return record

@@ -260,7 +260,7 @@ def _generator(seed: int):
 
 def _recipe(name: str):
     "How the model of this name is trained and sampled; unknown ones as cifar-tiny."
-    from tokenbridge.demo import RECIPES
+    from tokenbridge.recipes import RECIPES
     return RECIPES.get(name, RECIPES["cifar-tiny"])
 
 
@@ -450,7 +450,7 @@ def train_vae(
     "Train a VAE, fit its levels, save both."
     import time
 
-    from tokenbridge import demo
+    from tokenbridge import recipes
     from tokenbridge.checks import check_int, check_number
     from tokenbridge.model import preset
     from tokenbridge.pipeline import TokenBridge
@@ -468,9 +468,9 @@ def train_vae(
     _same_levels(out, levels)
     # as many latents at least
     check_int("levels", levels, 2, (shape.vae.image_size // shape.vae.factor) ** 2 * min(len(images), 10000))
-    vae, result = demo.train_vae(images, shape.vae, schedule, recipe.kl_weight, recipe.perceptual_weight,
+    vae, result = recipes.train_vae(images, shape.vae, schedule, recipe.kl_weight, recipe.perceptual_weight,
                                  folder=out, resume=options.resume, device=device)
-    quantizer = demo.fit_quantizer(vae, images, levels)
+    quantizer = recipes.fit_quantizer(vae, images, levels)
     _save(TokenBridge(vae, quantizer, name=options.preset), options, started, result, images.source)
 
 # %% ../nbs/17_cli.ipynb #d3e50dda
@@ -480,7 +480,7 @@ def train(
     "Train a generator on a tokenizer's tokens, save the whole model."
     import time
 
-    from tokenbridge import demo
+    from tokenbridge import recipes
     from tokenbridge.model import preset
     started, shape = time.time(), preset(options.preset).ar
     schedule, device = _schedule(_recipe(options.preset).ar, options), _training_device(options.on.device)
@@ -490,9 +490,9 @@ def train(
     d, (h, w) = tokenizer.quantizer.dims, tokenizer.vae.grid
     shape = replace(shape,
                     backbone=replace(shape.backbone, tokens=h * w, dims=d, classes=len(images.classes)),
-                    head=replace(shape.head, dims=d, levels=tokenizer.quantizer.num_levels))
+                    head=replace(shape.head, dims=d, num_levels=tokenizer.quantizer.num_levels))
     evaluate = _held_out(tokenizer, options) if options.eval_every else None
-    model, result = demo.train_generator(tokenizer, images, shape, schedule, out, options.resume, device,
+    model, result = recipes.train_generator(tokenizer, images, shape, schedule, out, options.resume, device,
                                          evaluate=evaluate, start=tokenizer.ar if options.finetune else None,
                                          compiled=options.compiled)
     model.name = options.preset
@@ -502,7 +502,7 @@ def train(
 def _held_out(tokenizer, options: Train):
     "A function for the training loop: cost of 2,000 test images' tokens under the averaged weights."
     from tokenbridge.data import load_images
-    from tokenbridge.demo import tokenize_images
+    from tokenbridge.recipes import tokenize_images
     from tokenbridge.evaluation import nll
     test = load_images("test", options.data, limit=2000)
     indices = tokenize_images(tokenizer, test.images)
@@ -517,7 +517,7 @@ def evaluate(
 
     from tokenbridge.checks import check_int
     from tokenbridge.data import load_images
-    from tokenbridge.demo import measure
+    from tokenbridge.recipes import measure
     from tokenbridge.files import write_json
     check_int("samples", options.samples, 2)
     if options.num is not None:

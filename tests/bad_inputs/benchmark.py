@@ -18,11 +18,6 @@ ROWS = {
         (lambda: benchmark.run(batch_size=2.5), ValueError, "batch_size: expected an integer"),
         (lambda: benchmark.run(rounds=0), ValueError, "rounds: expected an integer of at least 1, got 0"),
     ],
-    "record": [
-        (lambda: benchmark.record("cifar-giant"), ValueError, "preset: expected one of 'cifar-tiny'"),
-        (lambda: benchmark.record(rounds=-1), ValueError,
-         "rounds: expected an integer of at least 1, got -1"),
-    ],
     "make_duels": [
         (lambda: benchmark.make_duels("cifar-giant", 1, CPU), ValueError,
          "preset: expected one of 'cifar-tiny'"),

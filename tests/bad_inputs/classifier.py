@@ -44,6 +44,4 @@ ROWS = {
     ],
     "load_classifier": [(lambda: c.load_classifier("eye"), ValueError,
                          "name: expected one of 'features', 'judge', got 'eye'")],
-    "ship_classifier": [(lambda: c.ship_classifier("eye", FOLDER, 1), ValueError,
-                         "name: expected one of 'features', 'judge', got 'eye'")],
 }

@@ -1,0 +1,68 @@
+"Experiments: every trial begins from the same weights and tokens, and the records say what made them."
+import pytest
+
+from tests.tools import tiny
+from tokenbridge import benchmark, experiments, files
+
+
+def drawn(split, root, limit):
+    "In place of load_images."
+    from tests.tools.tiny import three_classes
+    return three_classes(limit, seed=len(split))
+
+
+def test_masks_are_compared_from_the_same_weights(tiny_folder, monkeypatch):
+    from tokenbridge.training import TrainConfig
+    monkeypatch.setattr(experiments, "load_images", drawn)
+    trials, schedule = {"even": (0.0, 5.0), "again": (0.0, 5.0), "all": (1.0, 0.5)}, TrainConfig(steps=10,
+        batch_size=8, warmup=0, lr=1e-2, ema_decay=0.5)
+    facts = experiments.mask_experiment(None, trials, schedule, tiny_folder, (0.25, 1.0), 40, 20)["results"]
+    gains = {run["trial"]: run["gain"] for run in facts["runs"]}
+    assert facts["shares"] == [0.25, 1.0] and list(gains) == ["before", "even", "again",
+        "all"] and gains["even"] == gains["again"]
+    assert all(len(gain) == 2 and gain != gains["before"] for label,
+               gain in gains.items() if label != "before")
+    assert gains["all"] != gains["even"], "the distribution of the mask does not reach the training"
+    still = experiments.mask_experiment(None, {"still": (0.5, 0.5)},
+                                 TrainConfig(steps=1, warmup=0, lr=1e-12, weight_decay=0.0), tiny_folder,
+                                 (0.5,), 40, 20)["results"]
+    assert still["runs"][0]["gain"] == pytest.approx(still["runs"][1]["gain"],
+        abs=1e-3), "training does not begin at the model's weights"
+
+
+def test_optimizers_are_compared_on_the_same_tokens(tiny_folder, monkeypatch):
+    from tokenbridge.training import TrainConfig
+    monkeypatch.setattr(experiments, "load_images", drawn)
+    trials = {"still": dict(lr=1e-12), "again": dict(lr=1e-12),
+              "awake": dict(optimizer="muon", lr=1e-2, muon_lr=1e-2)}
+    schedule = TrainConfig(steps=6, batch_size=8, warmup=0, eval_every=3, ema_decay=0.5)
+    record = experiments.optimizer_experiment(None, trials, schedule, tiny_folder, 40, 20)
+    curves = {run["trial"]: [row["nll"] for row in run["curve"]] for run in record["results"]["runs"]}
+    assert [row["step"] for row in record["results"]["runs"][0]["curve"]] == [3, 6]
+    assert curves["still"] == curves["again"] and curves["awake"][-1] < curves["still"][-1] - 0.01
+    assert 0 < record["results"]["position_histogram"] < 3
+
+
+def test_the_benchmark_is_recorded(monkeypatch, tmp_path):
+    monkeypatch.setattr(files, "results_folder", lambda: tmp_path)
+    monkeypatch.setattr(benchmark, "run", lambda *arguments: {"rows": list(arguments)})
+    path = experiments.record_benchmark("cifar-tiny", 2, 1)
+    kept = files.read_json(path)
+    assert path == tmp_path / "benchmark.json" and kept["results"]["rows"] == ["cifar-tiny", 2, 1, True, "cpu"]
+    assert kept["command"] == "tokenbridge benchmark --preset cifar-tiny --batch-size 2 --rounds 1 --device cpu"
+
+
+def test_a_step_is_profiled_in_both_precisions(monkeypatch):
+    monkeypatch.setattr(benchmark, "_model", lambda name, device: tiny.tiny_model("masked"))
+    monkeypatch.setattr(experiments, "keep_freed_memory", lambda: None)
+    found = experiments.step_profile(None, 2)["results"]["self_ms"]
+    for precision in ("fp32", "bf16"):
+        assert 5 < len(found[precision]) <= 22 and list(found[precision].values())[0] > 0
+        assert any("mm" in name for name in found[precision])
+
+
+def test_full_size_runs_at_any_size():
+    rows = experiments.full_size_experiment(None, (("cifar-tiny", 2),), "cpu", 3, 2)["results"]["rows"]
+    assert len(rows) == 1 and rows[0]["preset"] == "cifar-tiny" and len(rows[0]["losses"]) == 3
+    assert rows[0]["images_per_second"] == pytest.approx(2 / rows[0]["seconds_per_step"])
+    assert rows[0]["peak_gb"] is None
