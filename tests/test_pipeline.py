@@ -76,6 +76,28 @@ def test_reconstruct(bridge, images):
                               bridge.vae.decode(bridge.vae.encode(images).mean), atol=1e-6)
 
 
+def test_chunks_and_bytes_change_nothing(bridge):
+    pixels = synthetic_images(7, seed=1).images
+    floats, tokens = to_float(pixels), bridge.tokenize(pixels)
+    assert torch.equal(bridge.tokenize(floats), tokens)
+    assert torch.equal(bridge.quantizer.quantize(bridge.latents(pixels)), tokens)
+    for size in (1, 3, 100):
+        assert torch.allclose(bridge.latents(pixels, size), bridge.latents(floats), atol=1e-5)
+        assert (bridge.tokenize(pixels, size) != tokens).float().mean() < 0.01
+        assert torch.allclose(bridge.detokenize(tokens, size), bridge.detokenize(tokens), atol=1e-5)
+        for quantized in (True, False):
+            assert bridge.reconstruct(pixels, quantized, size).shape == floats.shape
+
+
+def test_a_large_set_goes_through_in_parts(bridge):
+    "As many pixels at a time as 500 small images have; the same bits as by hand."
+    pixels, seen = torch.zeros(1100, 3, 32, 32, dtype=torch.uint8), []
+    encode = bridge.vae.encode
+    with mock.patch.object(bridge.vae, "encode", lambda images: seen.append(len(images)) or encode(images)):
+        tokens = bridge.tokenize(pixels)
+    assert seen == [500, 500, 100] and tokens.shape == (1100, 16, 5)
+
+
 def test_generate_hands_every_option_on(bridge):
     options = dict(steps=5, cfg_scale=2.0, cfg_schedule="constant", temperature=0.8, top_k=5, top_p=0.9,
                    order="raster",

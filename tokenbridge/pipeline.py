@@ -15,6 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .checks import check_choice, check_finite, check_indices, check_tensor, config_from_dict
+from .data import to_float
 from tokenbridge.files import (
     find_folder,
     fingerprint,
@@ -28,6 +29,7 @@ from .generation import generate_indices
 from .model import ARConfig, ARModel
 from .quantizer import Quantizer
 from .vae import VAE, VAEConfig
+from .vae import _at_a_time as images_at_a_time
 
 # %% ../nbs/10_pipeline.ipynb #45a17ae8
 def fingerprints(
@@ -170,11 +172,13 @@ def _read_parts(folder: Path) -> tuple[VAE, Quantizer, ARModel | None, str]:
 
 # %% ../nbs/10_pipeline.ipynb #835485d6
 class Tokenizer(nn.Module):
-    "VAE and quantizer: images to indices and back."
+    "Autoencoder and quantizer: images to indices and back."
+    vae: nn.Module
+    quantizer: Quantizer
 
     def __init__(
         self,
-        vae: VAE,              # images <-> latents
+        vae: nn.Module,        # images <-> latents: a VAE, or any module with the five things of lesson 02
         quantizer: Quantizer,  # latents <-> indices
     ):
         super().__init__()
@@ -186,40 +190,70 @@ class Tokenizer(nn.Module):
         "Where it computes."
         return self.quantizer.levels.device
 
+    def fingerprints(self) -> dict[str, str]:  # 'vae' and 'levels'
+        "What an AR model has to remember of the tokenizer that makes its tokens."
+        return fingerprints(self.vae, self.quantizer)
+
+    @torch.no_grad()
+    def latents(
+        self,
+        images: Tensor,                  # (b, 3, H, W) floats in [-1, 1], or bytes
+        chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
+    ) -> Tensor:                         # (b, n, d) posterior means, where the tokenizer lies
+        "Images to latents, one row for each token."
+        return torch.cat([self._encoded(part) for part in self._chunks(images, chunk_size)])
+
     @torch.no_grad()
     def tokenize(
         self,
-        images: Tensor,  # (b, 3, H, W) floats in [-1, 1]
-    ) -> Tensor:         # (b, n, d) int64
+        images: Tensor,                  # (b, 3, H, W) floats in [-1, 1], or bytes
+        chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
+    ) -> Tensor:                         # (b, n, d) int64, where the tokenizer lies
         "Images to indices (of the posterior means)."
-        return self.quantizer.quantize(self._latents(images))
+        return torch.cat([self.quantizer.quantize(self._encoded(part))
+                          for part in self._chunks(images, chunk_size)])
 
     @torch.no_grad()
     def detokenize(
         self,
-        indices: Tensor,  # (b, n, d) integers in [0, k)
-    ) -> Tensor:          # (b, 3, H, W), not clamped
+        indices: Tensor,                 # (b, n, d) integers in [0, k)
+        chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
+    ) -> Tensor:                         # (b, 3, H, W), not clamped, where the tokenizer lies
         "Indices to images."
         h, w = self.vae.grid
         check_tensor("indices", indices, "b n d", "int", n=h * w, d=self.quantizer.dims)
-        return self._images(self.quantizer.dequantize(indices.to(self.device)))
+        step = images_at_a_time(chunk_size, self.vae.config.image_size ** 2)
+        return torch.cat([self._decoded(self.quantizer.dequantize(part.to(self.device)))
+                          for part in indices.split(step)])
 
     @torch.no_grad()
     def reconstruct(
         self,
-        images: Tensor,          # (b, 3, H, W) floats in [-1, 1]
-        quantized: bool = True,  # False: leave the quantizer out
-    ) -> Tensor:                 # (b, 3, H, W), not clamped
+        images: Tensor,                  # (b, 3, H, W) floats in [-1, 1], or bytes
+        quantized: bool = True,          # False: leave the quantizer out
+        chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
+    ) -> Tensor:                         # (b, 3, H, W), not clamped, where the tokenizer lies
         "Images through the tokenizer and back."
-        return self.detokenize(self.tokenize(images)) if quantized else self._images(self._latents(images))
+        if quantized:
+            return self.detokenize(self.tokenize(images, chunk_size), chunk_size)
+        return torch.cat([self._decoded(self._encoded(part)) for part in self._chunks(images, chunk_size)])
 
-    def _latents(self, images: Tensor) -> Tensor:
+    def _chunks(self, images: Tensor, chunk_size: int | None) -> tuple[Tensor, ...]:
+        "The images in parts, their shape checked."
         size = self.vae.config.image_size
-        check_tensor("images", images, f"b 3 {size} {size}", "float")
-        check_finite("images", images)
-        return rearrange(self.vae.encode(images.to(self.device)).mean, "b d h w -> b (h w) d")
+        bytes_or_floats = "int" if isinstance(images, Tensor) and images.dtype == torch.uint8 else "float"
+        check_tensor("images", images, f"b 3 {size} {size}", bytes_or_floats)
+        return images.split(images_at_a_time(chunk_size, size * size))
 
-    def _images(self, latents: Tensor) -> Tensor:
+    def _encoded(self, images: Tensor) -> Tensor:
+        "(b, 3, H, W) bytes or floats to (b, n, d) latents."
+        images = images.to(self.device)
+        images = to_float(images) if images.dtype == torch.uint8 else images
+        check_finite("images", images)
+        return rearrange(self.vae.encode(images).mean, "b d h w -> b (h w) d")
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        "(b, n, d) latents to (b, 3, H, W) images."
         return self.vae.decode(rearrange(latents, "b (h w) d -> b d h w", h=self.vae.grid[0]))
 
 # %% ../nbs/10_pipeline.ipynb #d2f075a9
@@ -278,7 +312,7 @@ class TokenBridge(Tokenizer):
             temperature=temperature, top_k=top_k,
             top_p=top_p, order=order, known=known, chunk_size=chunk_size, generator=generator,
             progress=progress)
-        return torch.cat([self.detokenize(part) for part in indices.split(chunk_size or len(indices))])
+        return self.detokenize(indices, chunk_size)
 
     def save_pretrained(
         self,

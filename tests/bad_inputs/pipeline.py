@@ -41,9 +41,16 @@ ROWS = {
         (lambda: BRIDGE.tokenize(IMAGES[0]), ValueError,
          "images: expected shape (b 3 32 32), got shape (3, 32, 32)"),
         (lambda: BRIDGE.tokenize(IMAGES[..., 1:]), ValueError, "images: expected shape (b 3 32 32)"),
-        (lambda: BRIDGE.tokenize(IMAGES.byte()), ValueError, "images: expected float values"),
+        (lambda: BRIDGE.tokenize(IMAGES.long()), ValueError, "images: expected float values"),
         (lambda: BRIDGE.tokenize(IMAGES / 0), ValueError,
          "images: expected finite values, got 3072 NaN or infinite"),
+        (lambda: BRIDGE.tokenize(IMAGES, chunk_size=0), ValueError, "expected an integer of at least 1, got 0"),
+    ],
+    "Tokenizer.latents": [
+        (lambda: BRIDGE.latents(IMAGES.numpy()), ValueError,
+         "images: expected a tensor of shape (b 3 32 32), got ndarray"),
+        (lambda: BRIDGE.latents(IMAGES, chunk_size=1.5), ValueError,
+         "expected an integer of at least 1, got 1.5"),
     ],
     "Tokenizer.detokenize": [
         (lambda: BRIDGE.detokenize(INDICES[:, 1:]), ValueError,
