@@ -1,8 +1,10 @@
 "The checks let good values through; what they refuse stands in bad_inputs/checks.py."
 import dataclasses
+import json
 import subprocess
 import sys
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,8 +20,10 @@ def test_letters_stand_for_sizes(shape):
 
 
 def test_good_values_pass():
-    c.check_number("x", 0, 0, 1), c.check_int("x", 3, 0, 3), c.check_choice("x", "a",
-        "ab"), c.check_finite("x", torch.zeros(0))
+    c.check_number("x", 0, 0, 1)
+    c.check_int("x", 3, 0, 3)
+    c.check_choice("x", "a", "ab")
+    c.check_finite("x", torch.zeros(0))
     c.check_indices("x", torch.tensor([0, 2]), 3)
 
 
@@ -30,6 +34,41 @@ def test_nested_configurations_come_back():
     Outer = dataclasses.make_dataclass("Outer", [("inner", Inner), ("name", str)], frozen=True)
     made = Outer(Inner((1, 2)), "x")
     assert c.config_from_dict(Outer, {"inner": {"sizes": [1, 2]}, "name": "x"}, "f") == made
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    sizes: tuple[int, ...]
+    heads: int = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    inner: Inner
+    name: str = "plain"
+    second: Inner = Inner((1,), heads=8)
+    options: dict = dataclasses.field(default_factory=dict)
+
+
+@given(st.builds(Outer, st.builds(Inner, st.sampled_from([(1,), (2, 3)]), st.sampled_from([4, 8])),
+                 st.sampled_from(["plain", "other"]),
+                 st.builds(Inner, st.sampled_from([(1,), (2, 3)]), st.sampled_from([4, 8])),
+                 st.sampled_from([{}, {"a": 1}])))
+def test_what_differs_from_the_defaults_is_enough(config):
+    kept = c.non_default(config)
+    assert c.config_from_dict(Outer, json.loads(json.dumps(kept)), "f") == config
+    assert ("name" in kept) == (config.name != "plain") and ("heads" in kept["inner"]) == (config.inner.heads != 4)
+    assert ("second" in kept) == (config.second != Inner((1,), heads=8)) and ("options" in kept) == bool(config.options)
+
+
+def test_each_key_with_a_default_may_be_missing():
+    config = Outer(Inner((2, 3)))
+    values = dataclasses.asdict(config)
+    for key in ("name", "second", "options"):
+        assert c.config_from_dict(Outer, {k: v for k, v in values.items() if k != key}, "f") == config
+    for broken in ({k: v for k, v in values.items() if k != "inner"}, values | {"inner": {"heads": 4}}):
+        with pytest.raises(ValueError, match="missing '(inner|sizes)'"):
+            c.config_from_dict(Outer, broken, "f")
 
 
 def test_fast_follows_the_environment(monkeypatch):

@@ -1,4 +1,5 @@
 "Data: records read exactly, downloads that break off, batches as a function of the step, pictures drawn by formula."
+import dataclasses
 import hashlib
 import http.server
 import io
@@ -200,3 +201,74 @@ def test_the_first_images_of_a_folder_are_of_all_classes(tmp_path):
     assert torch.equal(images.images, again.images)   # always in the same way
     assert set(images.take(20).labels.tolist()) == {0, 1, 2}
     assert (images.images[:, 0, 0, 0].long() == 120 * images.labels).all()
+
+
+def token_set(views: int = 2, num: int = 6, num_levels: int = 16) -> d.TokenSet:
+    tokens = torch.randint(0, num_levels, (num, views, 5, 4), generator=torch.Generator().manual_seed(0))
+    return d.TokenSet(tokens.to(d.token_dtype(num_levels)), torch.arange(num) % 3, num_levels, ("a", "b", "c"), "drawn",
+                      {"vae": "12", "levels": "34"}, views == 2)
+
+
+def test_images_come_one_by_one_in_batches_and_in_parts():
+    images = d.synthetic_images(12)
+    image, label = images[3]
+    assert torch.equal(image, images.images[3]) and label == 3 and type(label) is int
+    batch, labels = images.batch(torch.tensor([5, 5, 11]))
+    assert torch.equal(batch, images.images[[5, 5, 11]]) and labels.tolist() == [5, 5, 1]
+    first, rest = images.split(4)
+    assert (len(first), len(rest)) == (4, 8) and torch.equal(torch.cat([first.images, rest.images]), images.images)
+    assert torch.equal(torch.cat([first.labels, rest.labels]), images.labels) and rest.classes == images.classes
+    loader = torch.utils.data.DataLoader(images, batch_size=5)   # PyTorch's own loader takes it
+    assert torch.equal(torch.cat([x for x, _ in loader]), images.images)
+
+
+@pytest.mark.parametrize("num_levels, dtype", [(2, torch.uint8), (256, torch.uint8), (257, torch.int32)])
+def test_a_batch_of_tokens_draws_its_views(num_levels, dtype):
+    made, ids = token_set(num=40, num_levels=num_levels), torch.tensor([7, 0, 7, 39, 20, 21])
+    assert made.tokens.dtype == dtype
+    generator, same = (torch.Generator().manual_seed(5) for _ in range(2))
+    indices, labels = made.batch(ids, generator)
+    side = torch.randint(0, 2, (len(ids),), generator=same)
+    assert torch.equal(indices, made.tokens[ids, side].long()) and indices.dtype == labels.dtype == torch.int64
+    assert torch.equal(generator.get_state(), same.get_state()) and labels.tolist() == made.labels[ids].tolist()
+    torch.manual_seed(3)
+    from_torch = made.batch(ids)[0]
+    torch.manual_seed(3)
+    assert torch.equal(from_torch, made.tokens[ids, torch.randint(0, 2, (len(ids),))].long())
+
+
+def test_one_view_draws_nothing():
+    made, generator = token_set(views=1), torch.Generator().manual_seed(5)
+    before = generator.get_state()
+    indices, _ = made.batch(torch.arange(6), generator)
+    assert torch.equal(indices, made.tokens[:, 0].long()) and torch.equal(before, generator.get_state())
+    element, label = made[4]
+    assert torch.equal(element, indices[4]) and element.dtype == torch.int64 and label == 1 and type(label) is int
+
+
+def test_parts_of_tokens_share_their_memory():
+    made = token_set()
+    first, rest = made.split(2)
+    assert (len(first), len(rest), len(made.take(3)), len(made.take(None)), len(made.take(99))) == (2, 4, 3, 6, 6)
+    assert torch.equal(torch.cat([first.tokens, rest.tokens]), made.tokens)
+    assert torch.equal(torch.cat([first.labels, rest.labels]), made.labels)
+    assert {part.tokens.untyped_storage().data_ptr() for part in (first, rest)} == {made.tokens.data_ptr()}
+    assert (rest.num_levels, rest.made_by, rest.mirror) == (made.num_levels, made.made_by, made.mirror)
+
+
+@pytest.mark.parametrize("views, num_levels", [(1, 16), (2, 300)])
+def test_saved_tokens_come_back_mapped_and_are_looked_at_once(tmp_path, monkeypatch, views, num_levels):
+    made = token_set(views, num_levels=num_levels)
+    assert made.save(tmp_path / "x.safetensors") == tmp_path / "x.safetensors"
+    looks = []
+    monkeypatch.setattr(d, "check_indices", lambda name, *_: looks.append(name))
+    back = d.TokenSet.load(tmp_path / "x.safetensors")
+    for field in dataclasses.fields(made):
+        ours, theirs = getattr(made, field.name), getattr(back, field.name)
+        assert torch.equal(ours, theirs) if isinstance(ours, torch.Tensor) else ours == theirs, field.name
+    assert back.tokens.dtype == made.tokens.dtype and type(back.classes) is tuple
+    maps = Path("/proc/self/maps")   # Linux says what is mapped
+    assert not maps.exists() or str(tmp_path / "x.safetensors") in maps.read_text()
+    first, _ = back.take(4).split(2)
+    first.batch(torch.arange(2), torch.Generator())
+    assert looks == ["tokens", "labels"]

@@ -59,6 +59,13 @@ ROWS = {
          "f.json: expected the fields of Shape, got NoneType"),
         (lambda: c.config_from_dict(Shape, {"depth": 1}, "f.json"), ValueError,
          "unknown 'depth', missing 'width'"),
+        (lambda: c.config_from_dict(Shape, {"width": 1, "depth": 1}, "f.json"), ValueError,
+         "f.json: Shape has unknown 'depth'"),
+    ],
+    "non_default": [
+        (lambda: c.non_default({"width": 1}), ValueError,
+         "config: expected an instance of a dataclass, got {'width': 1}"),
+        (lambda: c.non_default(Shape), ValueError, "config: expected an instance of a dataclass"),
     ],
     "modes_restored": "internal: works for every module",
     "fast": "internal: returns one of its two arguments, whatever they are",

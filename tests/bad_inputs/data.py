@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from tokenbridge import data as d
-from tokenbridge.files import save_tensors
+from tokenbridge.files import load_tensors, save_tensors
 
 IMAGES, LABELS = torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64)
 GENERATOR = torch.Generator()
@@ -21,7 +21,23 @@ FOLDER = Path(tempfile.mkdtemp())
 save_tensors(FOLDER / "latents.safetensors",
              {"mean": torch.zeros(1), "std": torch.zeros(1), "labels": torch.zeros(1)}, {"vae": "aa"})
 save_tensors(FOLDER / "other.safetensors", {"x": torch.zeros(1)})
+IMAGE_SET = d.ImageSet(IMAGES, LABELS, ("a",), "x")
+TOKENS = torch.arange(2 * 2 * 4 * 3).reshape(2, 2, 4, 3).remainder(8).to(torch.uint8)
 MEAN = torch.zeros(2, 2, 4, 3)
+
+
+def token_set(**fields) -> d.TokenSet:
+    "A good set of tokens but for these fields."
+    good = dict(tokens=TOKENS, labels=LABELS, num_levels=8, classes=("a",), source="x", made_by={}, mirror=True)
+    return d.TokenSet(**good | fields)
+
+
+def changed(**metadata: str | None) -> Path:
+    "A saved set of tokens with other metadata, None for none."
+    tensors, before = load_tensors(token_set().save(FOLDER / "changed.safetensors"))
+    after = {key: value for key, value in (before | metadata).items() if value is not None}
+    return save_tensors(FOLDER / "changed.safetensors", {name: x.clone() for name, x in tensors.items()}, after)
+
 
 ROWS = {
     "CIFAR10_CLASSES": "internal: a constant, the ten names",
@@ -41,6 +57,48 @@ ROWS = {
     ],
     "ImageSet.take": [(lambda: d.ImageSet(IMAGES, LABELS, ("a",), "x").take(0), ValueError,
                        "num: expected an integer of at least 1")],
+    "ImageSet.batch": [(lambda: IMAGE_SET.batch(LABELS[None]), ValueError, "ids: expected shape (b)"),
+                       (lambda: IMAGE_SET.batch(LABELS.bool()), ValueError, "ids: expected int values")],
+    "ImageSet.split": [(lambda: IMAGE_SET.split(0), ValueError, "num: expected an integer in [1, 1], got 0"),
+                       (lambda: IMAGE_SET.split(2), ValueError, "num: expected an integer in [1, 1], got 2")],
+    "token_dtype": [(lambda: d.token_dtype(1), ValueError, "num_levels: expected an integer of at least 2")],
+    "TokenSet": [
+        (lambda: token_set(tokens=TOKENS[:, 0]), ValueError, "tokens: expected shape (N 2 n d)"),
+        (lambda: token_set(mirror=False), ValueError, "tokens: expected shape (N 1 n d)"),
+        (lambda: token_set(tokens=TOKENS.float()), ValueError, "tokens: expected int values"),
+        (lambda: token_set(tokens=TOKENS.long()), ValueError,
+         "tokens: expected torch.uint8 for 8 levels, got torch.int64"),
+        (lambda: token_set(num_levels=300), ValueError,
+         "tokens: expected torch.int32 for 300 levels, got torch.uint8"),
+        (lambda: token_set(tokens=TOKENS + 8), ValueError, "tokens: expected integers in [0, 7], got 15"),
+        (lambda: token_set(tokens=TOKENS.int() - 1, num_levels=300), ValueError,
+         "tokens: expected integers in [0, 299], got -1"),
+        (lambda: token_set(labels=LABELS[:1]), ValueError, "labels: expected shape (N), N = 2"),
+        (lambda: token_set(labels=LABELS + 1), ValueError, "labels: expected integers in [0, 0], got 1"),
+        (lambda: token_set(labels=LABELS - 1), ValueError, "labels: expected integers in [0, 0], got -1"),
+        (lambda: token_set(num_levels=1), ValueError, "num_levels: expected an integer of at least 2, got 1"),
+        (lambda: token_set(mirror=None), ValueError, "mirror: expected one of True, False, got None"),
+        (lambda: token_set(classes=["a"]), ValueError, "classes: expected a tuple of names, got ['a']"),
+        (lambda: token_set(made_by="abc"), ValueError, "made_by: expected fingerprints by name, got 'abc'"),
+        (lambda: token_set(made_by={"vae": 1}), ValueError, "made_by: expected fingerprints by name"),
+    ],
+    "TokenSet.batch": [(lambda: token_set().batch(LABELS[None], GENERATOR), ValueError, "ids: expected shape (b)")],
+    "TokenSet.take": [(lambda: token_set().take(0), ValueError, "num: expected an integer of at least 1")],
+    "TokenSet.split": [(lambda: token_set().split(2), ValueError, "num: expected an integer in [1, 1], got 2")],
+    "TokenSet.save": [(lambda: token_set().save(FOLDER / "no-classes"), OSError, "no-classes")],
+    "TokenSet.load": [
+        (lambda: d.TokenSet.load(FOLDER / "none"), OSError, "none: no such file"),
+        (lambda: d.TokenSet.load(FOLDER / "other.safetensors"), ValueError,
+         "other.safetensors: expected a file of TokenSet.save, got one with x"),
+        (lambda: d.TokenSet.load(FOLDER / "short.bin"), OSError, "not a whole safetensors file"),
+        (lambda: d.TokenSet.load(changed(mirror=None)), ValueError,
+         "changed.safetensors: its header: TokenSet has missing 'mirror'"),
+        (lambda: d.TokenSet.load(changed(colour="1")), ValueError, "TokenSet has unknown 'colour'"),
+        (lambda: d.TokenSet.load(changed(num_levels="2")), ValueError,
+         "changed.safetensors: tokens: expected integers in [0, 1], got 7"),
+        (lambda: d.TokenSet.load(changed(classes="[")), ValueError, "changed.safetensors: Expecting value"),
+        (lambda: d.TokenSet.load(changed(classes="3")), ValueError, "changed.safetensors: classes: expected a tuple of names, got 3"),
+    ],
     "to_float": [(lambda: d.to_float(IMAGES.float()), ValueError, "images: expected int values")],
     "to_uint8": [(lambda: d.to_uint8(IMAGES), ValueError, "images: expected float values")],
     "read_records": [
