@@ -13,7 +13,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c const
 IN_ORDER := PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lessons readme export benchmark setup clean clean-all
+.PHONY: help demo test lessons run readme export benchmark setup clean clean-all
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -21,11 +21,15 @@ help:  ## show this list
 demo: $(VENV)/.run  ## train on this machine, generate images, write everything into runs/demo (12 minutes on 2 cores)
 	$(BIN)/tokenbridge demo $(ARGS)
 
-test: $(VENV)/.dev  ## every test, every code cell of every lesson, a shortened demo (20 minutes on 2 cores)
+test: $(VENV)/.dev  ## every test, every code cell of every lesson, a shortened demo, ruff and mypy (20 minutes on 2 cores)
 	$(IN_ORDER) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lessons: $(VENV)/.dev  ## execute the lessons in full and compare with the committed outputs (40 minutes on 2 cores)
 	$(IN_ORDER) $(BIN)/python -m tests.tools.lessons check $(ARGS)
+
+run: $(VENV)/.dev  ## execute lessons and write their outputs and hashes: make run ARGS=03_quantizer
+	@test -n "$(ARGS)" || { echo "make: say which lessons, such as: make run ARGS=03_quantizer" >&2; exit 1; }
+	$(IN_ORDER) $(BIN)/python -m tests.tools.lessons run $(ARGS)
 
 readme: $(VENV)/.dev  ## write README.md and nbs/images from nbs/index.ipynb
 	$(IN_ORDER) $(BIN)/python -m tests.tools.readme $(ARGS)
@@ -41,7 +45,7 @@ setup: $(VENV)/.dev  ## everything for working on the notebooks, in .venv
 	@echo "ready: source $(BIN)/activate"
 
 clean:  ## delete what tests and builds leave behind (not .venv, not runs)
-	rm -rf build dist *.egg-info .pytest_cache .hypothesis nbs/.ipynb_checkpoints
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis nbs/.ipynb_checkpoints
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 clean-all: clean  ## delete .venv, too

@@ -1,7 +1,7 @@
 """Execute the lessons in full.
 
     python -m tests.tools.lessons check [names]   execute, compare with the committed outputs, change nothing (make lessons)
-    python -m tests.tools.lessons run [names]     execute, write the outputs into the notebooks and the hashes into outputs.json
+    python -m tests.tools.lessons run [names]     execute, write outputs and hashes into nbs (make run)
     python -m tests.tools.lessons hash [names]    record the committed sources as executed (after an execution by other means)
     python -m tests.tools.lessons stale           name the cells whose outputs do not belong to their source
 

@@ -1,0 +1,87 @@
+"What two checkers say of the code, and what the files around it promise."
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tests.tools.notebooks import ROOT, code_lines
+
+MODULES = sorted(path for path in (ROOT / "tokenbridge").glob("*.py") if not path.stem.startswith("_"))
+LONGEST_FUNCTION, LONGEST_MODULE, MOST_IGNORES = 40, 650, 12
+
+
+def checked(*command: str) -> str:
+    "What a checker prints; empty if it finds nothing."
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
+    return "" if done.returncode == 0 else (done.stdout + done.stderr)[-3000:]
+
+
+def test_ruff():
+    assert not (found := checked("ruff", "check", "--no-cache", "--output-format", "concise", "tokenbridge",
+                                 "tests")), found
+
+
+def test_mypy(tmp_path):
+    assert not (found := checked("mypy", "--cache-dir", str(tmp_path), "tokenbridge")), found
+
+
+def test_few_ignores_each_with_code_and_reason():
+    lines = [f"{path.name}: {line.strip()}" for path in MODULES
+             for line in path.read_text(encoding="utf-8").splitlines()
+             if "type: ignore" in line or "noqa" in line]
+    assert len(lines) <= MOST_IGNORES, lines
+    bare = [line for line in lines if not re.search(r"type: ignore\[[\w-]+\]\s+# \w+", line)]
+    assert not bare, f"an ignore without code or reason: {bare}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_functions_and_modules_are_short(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= LONGEST_MODULE, f"{len(text.splitlines())} lines"
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    sizes = {node.name: code_lines(ast.unparse(node)) for node in functions}
+    assert not (long := {name: size for name, size in sizes.items() if size > LONGEST_FUNCTION}), long
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_module_says_in_its_second_sentence_what_is_inside(path):
+    first, *rest = re.split(r"(?<=[.?!])\s+",
+                            (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").strip())
+    assert rest, f"{path.stem}: one sentence only: {first!r}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_each_parameter_of_a_public_function_has_a_comment(path):
+    lines, missing = path.read_text(encoding="utf-8").splitlines(), []
+    for node in ast.parse("\n".join(lines)).body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and len(node.args.args) > 2:
+            spots = [argument.end_lineno for argument in node.args.args + node.args.kwonlyargs]
+            missing += [f"{node.name}: line {spot}" for spot in spots if "#" not in lines[spot - 1]]
+    assert not missing, missing
+
+
+def test_workflow_runs_the_command_of_the_readme():
+    workflow = ROOT / ".github" / "workflows" / "test.yml"
+    steps = yaml.safe_load(workflow.read_text(encoding="utf-8"))["jobs"]["test"]
+    assert steps["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    commands = [step["run"] for step in steps["steps"] if "run" in step]
+    assert commands == ["make test"] and "make test " in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "exec make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_project_files_name_what_exists():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    make = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"`make ([a-z]+)", text):
+        assert f"\n{target}:" in make, target
+    for path in re.findall(r"`((?:nbs|tests|tokenbridge)/[\w/.]+\.(?:py|ipynb|json))`", text):
+        assert "MODULE" in path or (ROOT / path).is_file(), path
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["license"] == "MIT"
+    assert f"version = {citation['version']}\n" in (ROOT / "settings.ini").read_text(encoding="utf-8")
+    for card in ("data/README.md", "data/pretrained/cifar-tiny/README.md",
+                 "data/pretrained/classifiers/README.md"):
+        assert (ROOT / card).is_file(), card
