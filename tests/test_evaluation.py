@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from tokenbridge import evaluation, files, recipes
+from tokenbridge import evaluation, files
+from tokenbridge.pipeline import Tokenizer
 from tokenbridge.quantizer import Quantizer
-from tokenbridge.vae import VAE, VAEConfig, fit_latent_scale_, start_at_pca_
+from tokenbridge.vae import VAE, VAEConfig, _at_a_time, fit_latent_scale_, start_at_pca_
 
 
 def random_images(num=6, h=16, w=16, seed=0):
@@ -187,8 +188,8 @@ def test_nll_is_the_mean_cost_of_hidden_tokens(tiny_model):
     costs = tiny_model.token_nll(indices, labels, mask).detach()
     want = float(costs[mask].mean())
     tiny_model.train()
-    for batch in (1, 4, 100):
-        assert evaluation.nll(tiny_model, indices, labels, 3, 0.5, batch) == pytest.approx(want, abs=1e-5)
+    for size in (1, 4, 100):
+        assert evaluation.nll(tiny_model, indices, labels, 3, 0.5, size) == pytest.approx(want, abs=1e-5)
     assert tiny_model.training, "the mode is restored"
     assert evaluation.nll(tiny_model, indices, labels, 4, 0.5) != evaluation.nll(tiny_model, indices, labels,
         3, 0.5)
@@ -206,7 +207,8 @@ def test_a_model_that_knows_nothing_costs_what_guessing_costs(tiny_model):
 
 def test_generator_report(tiny_model, tmp_path):
     (indices, labels), train = tokens(8), tokens(50, 1)[0]
-    report = evaluation.evaluate_generator(tiny_model, indices, labels, train, seed=5, hidden=0.5, batch=3)
+    report = evaluation.evaluate_generator(tiny_model, indices, labels, train, seed=5, hidden=0.5,
+                                           chunk_size=3)
     mask = evaluation.hidden_mask(8, 6, 5, 0.5)
     assert report["nll"] == pytest.approx(evaluation.nll(tiny_model, indices, labels, 5, 0.5), abs=1e-5)
     assert report["position_histogram"] == evaluation.position_histogram_nll(train, indices, 7, mask)
@@ -221,10 +223,11 @@ def test_class_agreement_and_restored_mode():
     images = torch.zeros(5, 3, 8, 8, dtype=torch.uint8)
     for i, channel in enumerate([0, 1, 2, 0, 1]):
         images[i, channel] = 200
-    assert evaluation.judge_classes(judge, images, batch=2).tolist() == [0, 1, 2, 0, 1] and judge.training
+    assert evaluation.judge_classes(judge, images, chunk_size=2).tolist() == [0, 1, 2, 0, 1]
+    assert judge.training
     assert evaluation.class_agreement(judge, images, torch.tensor([0, 1, 2, 1, 1])) == pytest.approx(0.8)
     assert evaluation.class_agreement(judge, images.float() / 127.5 - 1, torch.tensor([0, 1, 2, 1, 1]),
-                                      batch=1) == pytest.approx(0.8)
+                                      chunk_size=1) == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("pixels, most", [(32, 500), (64, 125), (256, 7)])
@@ -233,7 +236,7 @@ def test_large_images_go_a_few_at_a_time(monkeypatch, pixels, most):
     monkeypatch.setattr(judge, "features", lambda images: (sizes.append(len(images)), images.mean((2, 3)))[1])
     images = torch.zeros(1, 3, 1, 1, dtype=torch.uint8).expand(most + 1, 3, pixels, pixels)
     assert len(evaluation.judge_classes(judge, images)) == most + 1 and sizes == [most, 1]
-    assert recipes._at_a_time(None, pixels ** 2) == most and recipes._at_a_time(3, pixels ** 2) == 3
+    assert _at_a_time(None, pixels ** 2) == most and _at_a_time(3, pixels ** 2) == 3
 
 
 def test_likelihood_is_measured_without_dropout_and_the_mode_comes_back():
@@ -255,7 +258,7 @@ def test_kurtosis_does_not_depend_on_the_mean():
 def test_an_exact_copy_has_a_hundred_decibels_in_reports(tokenizer, monkeypatch, tmp_path):
     vae, quantizer, images = tokenizer
     monkeypatch.setattr(evaluation, "image_psnr", lambda a, b: torch.full((len(a),), float("inf")))
-    report = evaluation.evaluate_tokenizer(vae, quantizer, images)
+    report = evaluation.evaluate_tokenizer(Tokenizer(vae, quantizer), images)
     assert report["psnr_quantized"] == 100 and files.write_json(tmp_path / "x.json", report).exists()
 
 
@@ -274,7 +277,8 @@ def test_within_class_variance_is_the_trace_of_the_covariance():
     images, labels = random_images(20), torch.tensor([0] * 8 + [1] * 11 + [2])
     features = evaluation.judge_features(Judge(), images).double().numpy()
     want = np.mean([np.trace(np.cov(features[labels.numpy() == label].T)) for label in (0, 1)])
-    assert evaluation.within_class_variance(Judge(), images, labels, batch=7) == pytest.approx(want, rel=1e-5)
+    found = evaluation.within_class_variance(Judge(), images, labels, chunk_size=7)
+    assert found == pytest.approx(want, rel=1e-5)
 
 
 def test_collapse_is_seen(tmp_path):
@@ -320,14 +324,14 @@ def test_nearest_never_holds_all_distances(monkeypatch):
     sizes, real = [], torch.cdist
     monkeypatch.setattr(torch, "cdist", lambda a, b,
                         **how: sizes.append(len(a) * len(b)) or real(a, b, **how))
-    evaluation.nearest(torch.randn(10, 3), torch.randn(1000, 3), 2, chunk=64)
+    evaluation.nearest(torch.randn(10, 3), torch.randn(1000, 3), 2, chunk_size=64)
     assert max(sizes) == 640 and len(sizes) == 16
 
 
 def test_a_mirrored_copy_is_found_at_distance_zero():
     train = random_images(40, seed=1)
     samples = torch.cat([train[[7, 30]].flip(-1), train[[3]], random_images(1, seed=9)])
-    distances, ids = evaluation.nearest_images(samples, train, num=2, chunk=11)
+    distances, ids = evaluation.nearest_images(samples, train, num=2, chunk_size=11)
     assert ids[:3, 0].tolist() == [7, 30,
                                    3] and (distances[:3, 0] == 0).all() and (distances[:, 1] > 10).all()
     want = (samples[3:].float() - train.float()).square().mean((1, 2, 3)).sqrt()
@@ -355,7 +359,7 @@ def tokenizer():
 def test_tokenizer_report_against_its_parts(tokenizer, tmp_path):
     vae, quantizer, images = tokenizer
     judge, labels = Judge(), torch.arange(24) % 3
-    report = evaluation.evaluate_tokenizer(vae, quantizer, images, judge, labels, batch=7)
+    report = evaluation.evaluate_tokenizer(Tokenizer(vae, quantizer), images, judge, labels, chunk_size=7)
     assert vae.training
     with torch.inference_mode():
         latents = vae.eval().encode(images.float() / 127.5 - 1).mean
@@ -380,7 +384,8 @@ def test_tokenizer_report_against_its_parts(tokenizer, tmp_path):
 
 def test_tokenizer_report_without_judge(tokenizer):
     vae, quantizer, images = tokenizer
-    whole, parts = (evaluation.evaluate_tokenizer(vae, quantizer, images, batch=batch) for batch in (100, 5))
+    whole, parts = (evaluation.evaluate_tokenizer(Tokenizer(vae, quantizer), images, chunk_size=size)
+                    for size in (100, 5))
     assert not [name for name in whole if name.startswith("agreement")]
     assert whole["psnr_continuous"] == pytest.approx(parts["psnr_continuous"], abs=1e-3)
     assert whole["psnr_quantized"] < whole["psnr_continuous"]
@@ -389,7 +394,7 @@ def test_tokenizer_report_without_judge(tokenizer):
 def test_more_levels_lose_less(tokenizer):
     vae, _, images = tokenizer
     latents = vae.encode(images.float() / 127.5 - 1).mean.detach().movedim(1, -1)
-    lost = [evaluation.evaluate_tokenizer(vae, Quantizer.fit(latents, k), images)["psnr_quantized"]
+    lost = [evaluation.evaluate_tokenizer(Tokenizer(vae, Quantizer.fit(latents, k)), images)["psnr_quantized"]
             for k in (2, 8, 32)]
     assert lost == sorted(lost)
 

@@ -36,7 +36,7 @@ from tokenbridge.evaluation import (
 from .files import read_json, record_path, results_folder, run_record, save_record
 from .generation import SamplingDefaults
 from .model import ARModel, count_parameters, preset
-from .pipeline import TokenBridge
+from .pipeline import TokenBridge, Tokenizer
 from .quantizer import Quantizer, gaussian_levels
 from tokenbridge.recipes import (
     balanced_labels,
@@ -102,8 +102,8 @@ def vae_experiment(
     vae, result = train_vae(training, preset("cifar-tiny").vae, schedule, kl_weight, perceptual_weight)
     judge, shown, latents = load_classifier("judge"), to_float(test.images[:10]), encode(vae,
         training.images[:10000])
-    metrics = {str(k): evaluate_tokenizer(vae, Quantizer.fit(latents, k), test.images, judge, test.labels)
-               for k in levels}
+    metrics = {str(k): evaluate_tokenizer(Tokenizer(vae, Quantizer.fit(latents, k)), test.images, judge,
+                                          test.labels) for k in levels}
     with torch.inference_mode():
         picture = picture_base64(torch.cat([shown, vae.decode(vae.encode(shown).mean)]), 10)
     command = f"vae_experiment({name!r}, {kl_weight}, {perceptual_weight}, {schedule}, levels={levels}, test_images={test_images})"

@@ -259,7 +259,7 @@ def measure(
     if bridge.ar is not None:
         _check_classes("test", test, bridge.ar.config)
     judge, test = judge or load_classifier("judge"), test.take(recipe.test_images)
-    metrics = {"tokenizer": evaluate_tokenizer(bridge.vae, bridge.quantizer, test.images, judge, test.labels)}
+    metrics = {"tokenizer": evaluate_tokenizer(bridge, test.images, judge, test.labels)}
     if bridge.ar is None:
         return metrics, None
     indices = tokenize_images(bridge, test.images)

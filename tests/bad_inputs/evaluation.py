@@ -5,6 +5,7 @@ from torch import nn
 from tests.tools.tiny import tiny_config
 from tokenbridge import evaluation as e
 from tokenbridge.model import ARModel
+from tokenbridge.pipeline import Tokenizer
 from tokenbridge.quantizer import Quantizer
 from tokenbridge.vae import VAE, VAEConfig
 
@@ -45,8 +46,8 @@ HISTOGRAM_ROWS = lambda call: [
 
 def tokenizer(**changes):
     vae = VAE(VAEConfig(latent_dims=3, width=8))
-    given = dict(images=torch.zeros(1, 3, 32, 32), quantizer=Quantizer.uniform(3, 4)) | changes
-    return e.evaluate_tokenizer(vae, **given)
+    return e.evaluate_tokenizer(Tokenizer(vae, Quantizer.uniform(3, 4)),
+                                **dict(images=torch.zeros(1, 3, 32, 32)) | changes)
 
 
 ROWS = {
@@ -59,10 +60,13 @@ ROWS = {
     "judge_classes": [
         (lambda: e.judge_classes(JUDGE, NAN), ValueError, "images: expected finite values"),
         (lambda: e.judge_classes(JUDGE, IMAGES, 0), ValueError,
-         "batch: expected an integer of at least 1, got 0"),
+         "expected an integer of at least 1, got 0"),
     ],
-    "judge_features": [(lambda: e.judge_features(JUDGE, IMAGES[0]), ValueError,
-                        "images: expected shape (b 3 h w)")],
+    "judge_features": [
+        (lambda: e.judge_features(JUDGE, IMAGES[0]), ValueError, "images: expected shape (b 3 h w)"),
+        (lambda: e.judge_features(nn.Identity(), IMAGES), ValueError,
+         "judge: expected a module with a method features, got Identity"),
+    ],
     "class_agreement": [
         (lambda: e.class_agreement(JUDGE, IMAGES, LABELS[:1]), ValueError,
          "labels: expected shape (N), N = 2"),
@@ -136,12 +140,12 @@ ROWS = {
          "num: expected an integer in [1, 2], got 3"),
     ],
     "evaluate_tokenizer": [
-        (lambda: tokenizer(images=IMAGES), ValueError, "images: expected shape (b 3 H W), H = 32"),
+        (lambda: tokenizer(images=IMAGES), ValueError, "images: expected shape (b 3 32 32)"),
         (lambda: tokenizer(judge=JUDGE), ValueError,
          "labels: expected judge and labels together, or neither"),
-        (lambda: tokenizer(quantizer=Quantizer.uniform(4, 4)), ValueError,
-         "latents: expected shape (... d), d = 4"),
+        (lambda: e.evaluate_tokenizer(Quantizer.uniform(3, 4), IMAGES), ValueError,
+         "tokenizer: expected a Tokenizer, got Quantizer"),
         (lambda: tokenizer(judge=JUDGE, labels=LABELS), ValueError, "labels: expected shape (N), N = 1"),
-        (lambda: tokenizer(batch=0), ValueError, "batch: expected an integer of at least 1, got 0"),
+        (lambda: tokenizer(chunk_size=0), ValueError, "expected an integer of at least 1, got 0"),
     ],
 }
