@@ -11,7 +11,7 @@ import pytest
 import torch
 from einops import rearrange
 
-from tests.tools.tiny import save_tiny, tiny_model
+from tests.tools.tiny import save_tiny, three_classes, tiny_model
 from tokenbridge import files
 from tokenbridge.data import synthetic_images, to_float
 from tokenbridge.files import load_tensors, read_json, save_tensors, write_json
@@ -96,6 +96,19 @@ def test_a_large_set_goes_through_in_parts(bridge):
     with mock.patch.object(bridge.vae, "encode", lambda images: seen.append(len(images)) or encode(images)):
         tokens = bridge.tokenize(pixels)
     assert seen == [500, 500, 100] and tokens.shape == (1100, 16, 5)
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_a_set_is_tokenized_once(bridge, mirror):
+    data = three_classes(7)
+    tokens = bridge.tokenize_set(data, mirror)
+    assert tokens.tokens.shape == (7, 1 + mirror, 16, 5) and tokens.tokens.dtype == torch.uint8
+    assert torch.equal(tokens.tokens[:, 0].long(), bridge.tokenize(data.images))
+    if mirror:
+        assert torch.equal(tokens.tokens[:, 1].long(), bridge.tokenize(data.images.flip(-1)))
+    assert torch.equal(tokens.labels, data.labels) and tokens.num_levels == 7 and tokens.mirror is mirror
+    assert (tokens.classes, tokens.source) == (data.classes, data.source)
+    assert tokens.made_by == bridge.fingerprints() and set(tokens.made_by) == {"vae", "levels"}
 
 
 def test_generate_hands_every_option_on(bridge):

@@ -510,6 +510,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'tokenbridge/pipeline.py'),
                                       'tokenbridge.pipeline.Tokenizer.tokenize': ( 'pipeline.html#tokenizer.tokenize',
                                                                                    'tokenbridge/pipeline.py'),
+                                      'tokenbridge.pipeline.Tokenizer.tokenize_set': ( 'pipeline.html#tokenizer.tokenize_set',
+                                                                                       'tokenbridge/pipeline.py'),
                                       'tokenbridge.pipeline._check_bound': ('pipeline.html#_check_bound', 'tokenbridge/pipeline.py'),
                                       'tokenbridge.pipeline._check_fingerprints': ( 'pipeline.html#_check_fingerprints',
                                                                                     'tokenbridge/pipeline.py'),

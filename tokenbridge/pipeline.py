@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .checks import check_choice, check_finite, check_indices, check_tensor, config_from_dict
-from .data import to_float
+from .data import ImageSet, TokenSet, to_float, token_dtype
 from tokenbridge.files import (
     find_folder,
     fingerprint,
@@ -237,6 +237,26 @@ class Tokenizer(nn.Module):
         if quantized:
             return self.detokenize(self.tokenize(images, chunk_size), chunk_size)
         return torch.cat([self._decoded(self._encoded(part)) for part in self._chunks(images, chunk_size)])
+
+    def tokenize_set(
+        self,
+        data: ImageSet,          # images of the autoencoder's size
+        mirror: bool = True,     # True: the mirror image of each image, too
+        progress: bool = False,  # True: show a bar
+    ) -> TokenSet:               # on the CPU, with the fingerprints of this tokenizer
+        "Indices of a whole set and of its mirror images, computed once, where the tokenizer lies."
+        from tqdm import tqdm
+        check_choice("mirror", mirror, (True, False))
+        if not hasattr(data, "batch"):
+            raise ValueError(f"data: expected an ImageSet, got {type(data).__name__}")
+        (h, w), num_levels = self.vae.grid, self.quantizer.num_levels
+        tokens = torch.empty(len(data), 1 + mirror, h * w, self.quantizer.dims, dtype=token_dtype(num_levels))
+        parts = torch.arange(len(data)).split(images_at_a_time(None, self.vae.config.image_size ** 2))
+        for ids in tqdm(parts, desc="tokenize", disable=not progress):
+            images = data.batch(ids)[0]
+            for view, turned in enumerate((images, images.flip(-1))[:1 + mirror]):
+                tokens[ids, view] = self.tokenize(turned).to("cpu", tokens.dtype)
+        return TokenSet(tokens, data.labels, num_levels, data.classes, data.source, self.fingerprints(), mirror)
 
     def _chunks(self, images: Tensor, chunk_size: int | None) -> tuple[Tensor, ...]:
         "The images in parts, their shape checked."
