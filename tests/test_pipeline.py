@@ -263,7 +263,7 @@ def spoil(folder: Path, change) -> None:
     (lambda c: c.pop("fingerprints") and None, "missing 'fingerprints'"),
     (lambda c: c["vae"].update(sharpness=1), "unknown 'sharpness'"),
     (lambda c: c["ar"]["head"].update(colour=1), "unknown 'colour'"),
-    (lambda c: c["ar"]["head"].pop("dims") and None, "missing 'dims'"),
+    (lambda c: c["ar"]["head"].pop("dims") and None, "head.dims: expected 5, as the backbone has it, got 16"),
     (lambda c: c["ar"]["head"].update(width=-1), "width: expected an integer of at least 1, got -1"),
     (lambda c: c["ar"].update(backbone=None), "expected the fields of BackboneConfig"),
     (lambda c: c.update(quantizer=[1, 2]), "quantizer: expected kind, dims and num_levels, got list"),
