@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.tools.tiny import tiny_config
 from tokenbridge.backbone import BackboneConfig
+from tokenbridge.data import hashed_seed
 from tokenbridge.generation import (
     ORDERS,
     Plan,
@@ -241,7 +242,19 @@ def test_linear_and_constant_schedule_differ_where_they_should(model):
                        generate(model, cfg_scale=weight, cfg_schedule="constant", steps=1))
 
 
-# ---------------------------------------------------------------------- seeds, chunks
+# ---------------------------------------------------------------------- randomness belongs to the image
+CASES = [("model", order) for order in (None, *ORDERS)] + [("causal", None)]
+
+
+def hidden_of(num: int) -> torch.Tensor:
+    return torch.ones(num, N, dtype=torch.bool)
+
+
+def same_plan(one: Plan, other: Plan) -> bool:
+    "Noise and order bit for bit."
+    return torch.equal(one.noise, other.noise) and torch.equal(one.order, other.order)
+
+
 @pytest.mark.parametrize("order", [None, *ORDERS])
 @pytest.mark.parametrize("cfg_scale", [1.0, 3.0])
 def test_chunks_change_nothing_and_seeds_do(model, order, cfg_scale):
@@ -252,10 +265,83 @@ def test_chunks_change_nothing_and_seeds_do(model, order, cfg_scale):
     assert not torch.equal(generate(model, 1, **options), whole)
 
 
-def test_no_generator_means_a_new_seed_and_leaves_torchs_own_alone(model):
-    before = torch.get_rng_state()
-    assert not torch.equal(generate_indices(model, LABELS), generate_indices(model, LABELS))
-    assert torch.equal(torch.get_rng_state(), before)
+@pytest.mark.parametrize("kind, order", CASES)
+@pytest.mark.parametrize("cfg_scale", [1.0, 3.0])
+def test_the_same_four_whether_four_or_five_are_asked_for(kind, order, cfg_scale, request):
+    model = request.getfixturevalue(kind)
+    options = dict(order=order, steps=3 if kind == "model" else None, cfg_scale=cfg_scale, seed=7)
+    five = generate_indices(model, LABELS, **options)
+    assert torch.equal(generate_indices(model, LABELS[:4], **options), five[:4])
+    # other neighbours, other chunks
+    others = torch.cat([LABELS[:1], LABELS[1:].flip(0)])
+    assert torch.equal(generate_indices(model, others, chunk_size=2, **options)[0], five[0])
+    assert not torch.equal(five, generate_indices(model, LABELS, **options | dict(seed=8)))
+
+
+@pytest.mark.parametrize("kind, order", CASES)
+def test_eight_are_twice_four(kind, order, request):
+    model, labels = request.getfixturevalue(kind), torch.arange(8) % 4
+    options = dict(order=order, cfg_scale=2.0)
+    for name, luck in (("seed", lambda: dict(seed=3)), ("generator", lambda: dict(generator=seeded(3)))):
+        eight = generate_indices(model, labels, **luck(), **options)
+        halves = [generate_indices(model, labels[i:i + 4], first=i, **luck(), **options) for i in (0, 4)]
+        assert torch.equal(torch.cat(halves), eight), name
+        assert not torch.equal(halves[1], generate_indices(model, labels[4:], **luck(), **options)), name
+
+
+@pytest.mark.parametrize("kind, order", CASES)
+def test_plans_are_the_same_bit_for_bit(kind, order, request):
+    model = request.getfixturevalue(kind)
+    five, four, last = (draw_plan(model, hidden_of(num), order=order, seed=7, first=first)
+                        for num, first in ((5, 0), (4, 0), (2, 3)))
+    for part, plan in ((slice(0, 4), four), (slice(3, 5), last)):
+        assert same_plan(five.rows(part), plan)
+    assert len(five.noise.flatten(1).unique(dim=0)) == 5
+    # what else is hidden, and in how many steps, changes no draw
+    fewer = hidden_of(5)
+    fewer[1:, :3] = False
+    if kind == "model":
+        assert same_plan(draw_plan(model, fewer, 2, order, seed=7).rows(slice(0, 1)), five.rows(slice(0, 1)))
+        assert torch.equal(draw_plan(model, fewer, 2, order, seed=7).noise, five.noise)
+
+
+def test_an_image_draws_noise_and_order_from_the_stream_of_number_and_place(model):
+    plan = draw_plan(model, hidden_of(2), seed=11, first=5)
+    for i in range(2):
+        stream = torch.Generator().manual_seed(hashed_seed(f"11/{5 + i}"))
+        assert torch.equal(plan.noise[i], torch.rand(1, N, D, generator=stream)[0])
+        assert torch.equal(plan.order[i], model.backbone.default_order(1, stream)[0])
+    number = int(torch.randint(0, 2 ** 63 - 1, (1,), generator=seeded(4)))
+    assert same_plan(draw_plan(model, hidden_of(2), generator=seeded(4)),
+                     draw_plan(model, hidden_of(2), seed=number))
+
+
+def test_a_generator_gives_a_number_for_each_call(model):
+    generator, after = seeded(), seeded()
+    first, second = (generate_indices(model, LABELS, generator=generator) for _ in range(2))
+    assert torch.equal(first, generate(model)) and not torch.equal(first, second)
+    # one number a call is all that is taken, whatever is asked for
+    for _ in range(2):
+        torch.randint(0, 2 ** 63 - 1, (1,), generator=after)
+    assert torch.equal(generator.get_state(), after.get_state())
+
+
+def test_without_a_generator_torchs_own_seed_governs(model):
+    with torch.random.fork_rng(devices=[]):
+        drawn = []
+        for seed in (5, 5, 6):
+            torch.manual_seed(seed)
+            drawn += [generate_indices(model, LABELS), generate_indices(model, LABELS)]
+        assert torch.equal(drawn[0], drawn[2]) and torch.equal(drawn[1], drawn[3])
+        assert not torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[4])
+        before = torch.get_rng_state()
+        generate_indices(model, LABELS, seed=1), generate(model)
+        assert torch.equal(torch.get_rng_state(), before)      # a seed or a generator leaves it alone
+
+
+@pytest.mark.parametrize("seed, first", [(0, 0), (2 ** 63 - 1, 0), (1, 2 ** 70)])
+def test_the_ends_of_the_range(model, seed, first):
+    assert generate_indices(model, LABELS, steps=1, seed=seed, first=first).shape == (5, N, D)
 
 
 # ---------------------------------------------------------------------- orders and steps

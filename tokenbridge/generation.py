@@ -20,9 +20,11 @@ from tokenbridge.checks import (
     check_indices,
     check_int,
     check_number,
+    check_seed,
     check_tensor,
     modes_restored,
 )
+from .data import hashed_seed
 from .model import ARModel
 from .quantizer import dequantize
 
@@ -100,34 +102,54 @@ def _check_order(order: str | Tensor | None, b: int, n: int) -> None:
     elif order is not None:
         check_choice("order", order, ORDERS)
 
+# %% ../nbs/09_generation.ipynb #5e0c7a12
+def _call_number(generator: torch.Generator | None, seed: int | None) -> int:
+    "The number of a call: the seed, or 63 bits from the generator (None: torch's own)."
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise ValueError(f"generator: expected a torch.Generator, got {type(generator).__name__}")
+    if seed is None:
+        device = "cpu" if generator is None else generator.device
+        return int(torch.randint(0, 2 ** 63 - 1, (1,), generator=generator, device=device))
+    check_seed(seed)
+    if generator is not None:
+        raise ValueError("seed: expected None beside a generator, which gives the number, got both")
+    return seed
 
+
+def _luck(model: ARModel, order: str | Tensor | None, stream: torch.Generator) -> tuple[Tensor, Tensor]:
+    "What one image draws from its stream: noise (1, n, d), then an order (1, n)."
+    n, d = model.config.backbone.tokens, len(model.levels)
+    noise = torch.rand(1, n, d, generator=stream)
+    if order is None:
+        return noise, model.backbone.default_order(1, stream)
+    if isinstance(order, str) and order == "random":
+        return noise, torch.rand(1, n, generator=stream).argsort(dim=1)
+    return noise, torch.arange(n)[None]
+
+# %% ../nbs/09_generation.ipynb #5e0c7a13
 def draw_plan(
-    model: ARModel,
+    model: ARModel,                            # the plan is for its backbone and its head
     hidden: Tensor,                            # (b, n) bool: True where a token has to be generated
-    steps: int | None = None,                  # 1 to n; None: n
-    order: str | Tensor | None = None,         # one of ORDERS, (b, n) positions as they are generated, or None: the backbone's own (masked: random)
-    generator: torch.Generator | None = None,  # of any device; None: a new seed
+    steps: int | None = None,                  # steps of the cosine schedule, 1 to n; None: n
+    order: str | Tensor | None = None,         # one of ORDERS, (b, n) positions, or None: the backbone's own
+    generator: torch.Generator | None = None,  # gives the call's number, on any device; None: torch's own does
+    seed: int | None = None,                   # the call's number itself, 0 to 2^63 - 1, in place of a generator
+    first: int = 0,                            # place of image 0 in a longer row: i draws from stream first + i
 ) -> Plan:
-    "Draw the noise and write down who comes when. Raises ValueError for an order that the backbone cannot follow."
+    "Draw noise and order of each image from its own stream. Raises ValueError for what the backbone cannot do."
     check_tensor("hidden", hidden, "b n", "bool", n=model.config.backbone.tokens)
+    check_int("first", first, 0)
     (b, n), device = hidden.shape, hidden.device
     _check_order(order, b, n)
     model.backbone.check_plan(steps, order, ~hidden)
-    if generator is None:
-        generator = torch.Generator()
-        generator.seed()
-    noise = torch.rand(b, n, len(model.levels), generator=generator, device=generator.device)
-    if order is None:
-        places = model.backbone.default_order(b, generator, generator.device)
-    elif isinstance(order, Tensor):
-        places = order.long()
-    elif order == "random":
-        places = torch.rand(b, n, generator=generator, device=generator.device).argsort(dim=1)
-    else:
-        places = torch.arange(n).expand(b, n)
+    number = _call_number(generator, seed)
+    luck = [_luck(model, order, torch.Generator().manual_seed(hashed_seed(f"{number}/{first + i}")))
+            for i in range(b)]
+    noise, places = (torch.cat(parts).to(device) for parts in zip(*luck))
+    if isinstance(order, Tensor):
+        places = order.to(device).long()
     counts = step_counts(hidden, n if steps is None else steps)
-    by_confidence = isinstance(order, str) and order == "confidence"
-    return Plan(hidden_first(places.to(device), hidden), counts, noise.to(device), by_confidence)
+    return Plan(hidden_first(places, hidden), counts, noise, isinstance(order, str) and order == "confidence")
 
 # %% ../nbs/09_generation.ipynb #5249fc2d
 def guide(
@@ -266,21 +288,19 @@ def _checked_known(model: ARModel, known: tuple | None, b: int) -> tuple[Tensor,
     return indices.masked_fill(~mask[..., None], 0), ~mask
 
 # %% ../nbs/09_generation.ipynb #c56735b6
-def _prepared(model: ARModel, labels, steps, order, known, chunk_size, generator) -> tuple[Tensor, Tensor,
-    Tensor, Plan]:
+def _prepared(model: ARModel, labels, steps, order, known, chunk_size,
+              **randomness) -> tuple[Tensor, Tensor, Tensor, Plan]:
     "Everything checked: labels, indices to start from, hidden positions, plan."
     if known is not None and not (isinstance(known, (tuple, list)) and len(known) == 2
                                   and all(isinstance(x, Tensor) for x in known)):
         raise ValueError(f"known: expected a pair of tensors (indices, mask), got {type(known).__name__}")
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise ValueError(f"generator: expected a torch.Generator, got {type(generator).__name__}")
     if chunk_size is not None:
         check_int("chunk_size", chunk_size, 1)
     n = model.config.backbone.tokens
     check_int("steps", n if steps is None else steps, 1, n)
     labels = _checked_labels(model, labels, known)
     indices, hidden = _checked_known(model, known, len(labels))
-    return labels, indices, hidden, draw_plan(model, hidden, steps, order, generator)
+    return labels, indices, hidden, draw_plan(model, hidden, steps, order, **randomness)
 
 # %% ../nbs/09_generation.ipynb #5f7746cb
 @contextmanager
@@ -307,7 +327,9 @@ def generate_indices(
     order: str | Tensor | None = None,     # 'random', 'raster', 'confidence', (b, n) positions as generated, or None: the backbone's own (masked: random)
     known: tuple[Tensor, Tensor] | None = None,  # (indices (b, n, d), mask (b, n) True = known): tokens to keep
     chunk_size: int | None = None,         # images at a time; bounds memory, changes no random number
-    generator: torch.Generator | None = None,    # of any device; None: a new seed
+    generator: torch.Generator | None = None,    # gives the call's number, on any device; None: torch's own does
+    seed: int | None = None,               # the call's number itself, 0 to 2^63 - 1, in place of a generator
+    first: int = 0,                        # place of image 0 in a longer row: image i draws from stream first + i
     progress: Callable[[int, int], None] | bool | None = None,  # called with (step, steps); True: a progress bar
 ) -> Tensor:                               # (b, n, d) int64
     "Generate the indices of images with these labels."
@@ -318,7 +340,8 @@ def generate_indices(
         check_int("top_k", top_k, 1, model.levels.shape[1])
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
         raise ValueError(f"progress: expected a function, True or None, got {type(progress).__name__}")
-    labels, indices, hidden, plan = _prepared(model, labels, steps, order, known, chunk_size, generator)
+    labels, indices, hidden, plan = _prepared(model, labels, steps, order, known, chunk_size,
+                                              generator=generator, seed=seed, first=first)
     parts = [slice(i, i + (chunk_size or len(labels)))
              for i in range(0, len(labels), chunk_size or len(labels))]
     plans, done = [plan.rows(part) for part in parts], []
