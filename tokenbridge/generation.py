@@ -60,10 +60,10 @@ def step_counts(
 ) -> Tensor:         # (b, s) int64; s: the most steps that any image needs
     "The cosine schedule of each image, for its own number of hidden tokens."
     totals = hidden.sum(1).tolist()
-    rows = [cosine_schedule(total, min(steps, total)) if total else [] for total in totals]
-    longest = max(map(len, rows))
-    return torch.tensor([row + [0] * (longest - len(row)) for row in rows], dtype=torch.int64,
-                        device=hidden.device)
+    rows = {total: cosine_schedule(total, min(steps, total)) if total else [] for total in set(totals)}
+    longest = max(map(len, rows.values()))
+    return torch.tensor([rows[total] + [0] * (longest - len(rows[total])) for total in totals],
+                        dtype=torch.int64, device=hidden.device)
 
 # %% ../nbs/09_generation.ipynb #1179e9a0
 @dataclass(frozen=True)
