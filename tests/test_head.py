@@ -26,7 +26,7 @@ def make_head(dims=5, levels=7, width=24, blocks=2, heads=4, context_width=10, o
 def make_input(head, m=9, seed=1):
     generator = torch.Generator().manual_seed(seed)
     c = head.config
-    return torch.randn(m, c.context_width, generator=generator), torch.randint(c.levels, (m, c.dims),
+    return torch.randn(m, c.context_width, generator=generator), torch.randint(c.num_levels, (m, c.dims),
         generator=generator)
 
 

@@ -60,9 +60,9 @@ def test_the_loss_is_the_mean_over_hidden_tokens_of_backbone_and_head():
 
 def test_the_head_runs_on_hidden_tokens_only(monkeypatch):
     model, (indices, labels) = make_model(), batch()
-    rows, run = [], model.head.forward
-    monkeypatch.setattr(model.head, "forward", lambda context,
-                        indices: rows.append(len(context)) or run(context, indices))
+    rows, run = [], model.head.costs
+    monkeypatch.setattr(model.head, "costs",
+                        lambda context, tokens: rows.append(len(context)) or run(context, tokens))
     model.loss(indices, labels, mask=MASK)
     assert rows == [int(MASK.sum())]
 

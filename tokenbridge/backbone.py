@@ -7,6 +7,8 @@ __all__ = ['mask_ratio', 'BackboneConfig', 'BackboneState', 'Backbone', 'MaskedB
 
 # %% ../nbs/05_backbone.ipynb #94b1e5b2
 import math
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 
@@ -21,10 +23,14 @@ from .transformer import Block, KVCache, init_weights
 # %% ../nbs/05_backbone.ipynb #b0a9e104
 def _visible_first(
     mask: Tensor,                    # (b, n) bool, True = hidden
+    visible: int | None = None,      # number of visible tokens, the same in every image; None: count them
 ) -> tuple[Tensor, Tensor | None]:   # (b, v) the visible places, v the largest count; (b, v) True = padding, or None
     "Where the visible tokens of each image are, in raster order."
+    order = mask.byte().argsort(dim=1, stable=True)
+    if visible is not None:
+        return order[:, :visible], None
     least, most = torch.stack(torch.aminmax((~mask).sum(1))).tolist()
-    where = mask.byte().argsort(dim=1, stable=True)[:, :most]
+    where = order[:, :most]
     return where, None if least == most else mask.gather(1, where)
 
 
@@ -32,7 +38,7 @@ def _take(
     x: Tensor,          # (b, n, e)
     places: Tensor,     # (b, m) integers in [0, n)
 ) -> Tensor:            # (b, m, e)
-    "The tokens at some places, other ones in every image."
+    "The tokens at some places, different ones in every image."
     return x.gather(1, places[..., None].expand(-1, -1, x.shape[-1]))
 
 
@@ -51,10 +57,10 @@ def _put(
 
 # %% ../nbs/05_backbone.ipynb #ab0d5045
 def mask_ratio(
-    uniform: float,            # in [0, 1)
+    uniform: float,            # number drawn uniformly from [0, 1)
     low: float = 0.7,          # smallest ratio; the largest is 1
-    deviation: float = 0.25,   # of the normal around 1
-) -> float:                    # in [low, 1]
+    deviation: float = 0.25,   # standard deviation of the normal around 1
+) -> float:                    # share of hidden tokens, in [low, 1]
     "The inverse distribution function of a normal around 1, cut to [low, 1]."
     check_number("uniform", uniform, 0, 1)
     check_number("low", low, 0, 1)
@@ -68,23 +74,23 @@ def mask_ratio(
 class BackboneConfig:
     "Everything that fixes a backbone's shape and training."
     kind: str = "masked"                # 'masked' (MAR's encoder-decoder) or 'causal' (raster order)
-    tokens: int = 16                    # n
-    dims: int = 16                      # d
+    tokens: int = 16                    # number of tokens n of an image
+    dims: int = 16                      # number of dimensions d of a token
     classes: int = 10                   # number of classes; the label `classes` means "none"
-    width: int = 192                    # of the encoder, or of the causal stack
-    decoder_width: int | None = None    # None: the same
-    encoder_blocks: int = 4             # the causal stack has encoder_blocks + decoder_blocks
-    decoder_blocks: int = 4             # see above
-    heads: int = 6                      # of the encoder; divides its width
-    decoder_heads: int | None = None    # None: the same
+    width: int = 192                    # width of the encoder, or of the causal stack
+    decoder_width: int | None = None    # width of the decoder and of the context; None: as the encoder
+    encoder_blocks: int = 4             # blocks of the encoder; the causal stack has encoder_blocks + decoder_blocks
+    decoder_blocks: int = 4             # blocks of the decoder
+    heads: int = 6                      # attention heads of the encoder, a divisor of its width
+    decoder_heads: int | None = None    # attention heads of the decoder; None: as the encoder
     class_tokens: int = 4               # copies of the class embedding in front of the sequence
     mlp_ratio: float = 4.0              # hidden width of the MLPs / width
-    dropout: float = 0.0                # on the outputs of attention and MLP, and inside the MLP
-    attention_dropout: float = 0.0      # on the attention weights
+    dropout: float = 0.0                # dropout on the outputs of attention and MLP, and inside the MLP
+    attention_dropout: float = 0.0      # dropout on the attention weights
     label_dropout: float = 0.1          # share of the labels replaced by "none" in training
     norm_eps: float = 1e-6              # epsilon of the LayerNorms (that behind the embedding: always 1e-6)
-    mask_ratio_low: float = 0.7         # lower end of the share of hidden tokens in training
-    mask_ratio_deviation: float = 0.25  # of the normal around 1 from which the share is drawn
+    mask_ratio_low: float = 0.7         # smallest share of hidden tokens in training
+    mask_ratio_deviation: float = 0.25  # standard deviation of the normal around 1 from which the share is drawn
 
     def __post_init__(self):
         check_choice("kind", self.kind, ("masked", "causal"))
@@ -131,13 +137,15 @@ def _stack(config: BackboneConfig, num: int, width: int, heads: int) -> nn.Modul
 class BackboneState:
     "What a backbone keeps between two steps of a generation."
     labels: Tensor                                        # (b,) with `classes` for "none"
-    caches: list[KVCache] = field(default_factory=list)   # causal and cached: one a block
+    caches: list[KVCache] = field(default_factory=list)   # causal and cached: one for each block
     fed: int = 0                                          # causal and cached: how many tokens have gone in
     last: Tensor | None = None                            # causal and cached: (b, 1, e) output at the newest of them
 
 # %% ../nbs/05_backbone.ipynb #6ee27e48
 class Backbone(nn.Module):
     "What both backbones share: embedding of tokens and labels, label dropout, checks."
+    config: BackboneConfig
+    encoder_positions: nn.Parameter
 
     def __init__(
         self,
@@ -150,68 +158,98 @@ class Backbone(nn.Module):
         self.latent_norm = nn.LayerNorm(config.width, 1e-6)
         nn.init.normal_(self.class_embed.weight, std=0.02)
 
-    def _project(self, latents: Tensor) -> Tensor:
-        "Latents into the width of the network, in the precision of its weights."
-        return self.latent_proj(latents.to(self.latent_proj.weight.dtype))
+    @abstractmethod
+    def default_order(
+        self,
+        batch: int,                                # number of images b
+        generator: torch.Generator | None = None,  # source of the numbers; None: torch's own
+        device: torch.device | str | None = None,  # device of the result; None: the generator's
+    ) -> Tensor:                                   # (b, n) positions, the first is generated first
+        "The order in which tokens are generated unless the caller asks for another."
+        raise NotImplementedError
+
+    @abstractmethod
+    def training_mask(
+        self,
+        batch: int,                                # number of images b
+        generator: torch.Generator | None = None,  # source of the numbers; None: torch's own
+        device: torch.device | str | None = None,  # device of the result; None: the generator's
+    ) -> tuple[Tensor, int | None]:                # (b, n) bool, True = hidden; number of visible tokens of each image, None: unknown
+        "What is hidden in a step of training."
+        raise NotImplementedError
 
     def drop_labels(
         self,
-        labels: Tensor | None,                     # (b,) integers in [0, classes]
-        generator: torch.Generator | None = None,  # None: torch's own
-    ) -> Tensor | None:                            # (b,)
+        labels: Tensor | None,                     # (b,) integers in [0, classes]; None: no labels
+        generator: torch.Generator | None = None,  # source of the numbers; None: torch's own
+    ) -> Tensor | None:                            # (b,) labels, some of them replaced by `classes`
         "Replace a share of the labels by 'none', as in training."
         if labels is None:
             return None
-        drop = _rand(check_tensor("labels", labels, "b", "int")["b"],
-                     generator=generator) < self.config.label_dropout
+        num = check_tensor("labels", labels, "b", "int")["b"]
+        drop = _rand(num, generator=generator) < self.config.label_dropout
         return labels.long().masked_fill(drop.to(labels.device), self.config.classes)
 
     def start(
         self,
         labels: Tensor | None,      # (b,) integers in [0, classes]; None: no labels
-        batch: int | None = None,   # b, needed only where there are no labels
+        batch: int | None = None,   # number of images b, needed only where there are no labels
         cached: bool = True,        # False: compute everything anew at each step
     ) -> BackboneState:
         "Begin a generation."
-        if labels is None:
-            check_int("batch", batch, 1)
         return BackboneState(self._labels(labels, batch))
 
     def predict(
         self,
         state: BackboneState,  # what `start` gave
-        latents: Tensor,       # (b, n, d); hidden positions may hold anything
-        mask: Tensor | None,   # (b, n) bool, True = hidden
-        positions: Tensor,     # (b, m) which positions
+        latents: Tensor,       # (b, n, d) values of the tokens; hidden positions may hold anything
+        mask: Tensor,          # (b, n) bool, True = hidden
+        positions: Tensor,     # (b, m) positions that are asked for, integers in [0, n)
     ) -> Tensor:               # (b, m, e)
         "The contexts of some hidden positions."
         check_tensor("positions", positions, "b m", "int", b=len(state.labels))
-        check_indices("positions", positions, self.config.tokens)
-        return _take(self(latents, state.labels, mask), positions)
-
-    def _labels(self, labels: Tensor | None, batch: int | None) -> Tensor:
-        "Labels that may go into the embedding."
-        device = self.class_embed.weight.device
-        if labels is None:
-            return torch.full((batch,), self.config.classes, device=device)
-        check_tensor("labels", labels, "b", "int", **({} if batch is None else {"b": batch}))
-        check_indices("labels", labels, self.config.classes + 1)
-        return labels.to(device, torch.int64)
+        num = check_tensor("latents", latents, "b n d", "float", n=self.config.tokens, d=self.config.dims)["b"]
+        if len(state.labels) != num:
+            check_tensor("labels", state.labels, "b", b=num)
+        context = self._context(latents, state.labels, mask)
+        try:
+            return _take(context, positions)
+        except (RuntimeError, IndexError):   # look at the values only where something is wrong with them
+            check_indices("positions", positions, self.config.tokens)
+            raise
 
     def check_plan(
         self,
         steps: int | None,                   # number of steps; None: one token a step
-        order: str | Tensor | None = None,   # what the caller asked for
-        known: Tensor | None = None,         # (b, n) bool, True = given
+        order: str | Tensor | None = None,   # order that the caller asked for; None: the backbone's own
+        known: Tensor | None = None,         # (b, n) bool, True = given; None: nothing is given
     ) -> None:
         "Raise ValueError for a generation that this backbone cannot do."
         check_int("steps", self.config.tokens if steps is None else steps, 1, self.config.tokens)
 
+    def _context(self, latents: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        "`forward` within a generation, whose labels were looked at by `start`."
+        return self(latents, labels, mask)
+
+    def _labels(self, labels: Tensor | None, batch: int | None) -> Tensor:
+        "Labels that may go into the embedding; their values are looked at where no GPU has to be waited for."
+        device = self.class_embed.weight.device
+        if labels is None:
+            check_int("batch", batch, 1)
+            assert batch is not None
+            return torch.full((batch,), self.config.classes, device=device)
+        check_tensor("labels", labels, "b", "int", **({} if batch is None else {"b": batch}))
+        check_indices("labels", labels, self.config.classes + 1, wait=False)
+        return labels.to(device, torch.int64)
+
     def _check(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         "Check what comes in; return the labels."
-        return self._labels(labels,
-                            check_tensor("latents", latents, "b n d", "float", n=self.config.tokens,
-                                         d=self.config.dims)["b"])
+        num = check_tensor("latents", latents, "b n d", "float", n=self.config.tokens, d=self.config.dims)["b"]
+        return self._labels(labels, num)
+
+    def _project(self, latents: Tensor) -> Tensor:
+        "Latents into the width of the network, in the precision of its weights."
+        return self.latent_proj(latents.to(self.latent_proj.weight.dtype))
 
     def _embed(self, labels: Tensor, latents: Tensor, positions: Tensor) -> Tensor:
         "(b,), (b, m, d), (b or 1, m, D) -> (b, class_tokens + m, D): class tokens and tokens, position vectors added, normed."
@@ -230,40 +268,56 @@ class MaskedBackbone(Backbone):
         super().__init__(config)
         check_choice("kind", config.kind, ("masked",))
         length, (width, heads) = config.class_tokens + config.tokens, config.decoder_size
-        self.encoder_positions, self.decoder_positions = _vectors(length, config.width), _vectors(length,
-            width)
+        self.encoder_positions = _vectors(length, config.width)
+        self.decoder_positions = _vectors(length, width)
         self.output_positions, self.mask_token = _vectors(config.tokens, width), _vectors(width)
         self.encoder_blocks = _stack(config, config.encoder_blocks, config.width, config.heads)
         self.decoder_blocks = _stack(config, config.decoder_blocks, width, heads)
-        self.encoder_norm, self.decoder_norm = (nn.LayerNorm(e, config.norm_eps)
-                                                for e in (config.width, width))
+        self.encoder_norm = nn.LayerNorm(config.width, config.norm_eps)
+        self.decoder_norm = nn.LayerNorm(width, config.norm_eps)
         self.decoder_embed = nn.Linear(config.width, width)
         init_weights(self)
 
     def encode(
         self,
-        latents: Tensor,         # (b, n, d); hidden positions may hold anything
-        labels: Tensor | None,   # (b,) integers in [0, classes]; None: no labels
-        mask: Tensor,            # (b, n) bool, True = hidden
+        latents: Tensor,              # (b, n, d) values of the tokens; hidden positions may hold anything
+        labels: Tensor | None,        # (b,) integers in [0, classes]; None: no labels
+        mask: Tensor,                 # (b, n) bool, True = hidden
+        visible: int | None = None,   # number of visible tokens, if known and the same in every image; None: count them
     ) -> tuple[Tensor, Tensor, Tensor | None]:   # (b, class_tokens + v, D); (b, v) visible places; (b, v) True = padding, or None
         "Encode class tokens and visible tokens; v is the largest number of visible tokens of an image."
-        labels, num = self._check(latents, labels), self.config.class_tokens
-        check_tensor("mask", mask, "b n", "bool", b=len(labels), n=self.config.tokens)
-        places, padding = _visible_first(mask)
-        visible, keys = _take(latents, places), None
+        labels = self._check(latents, labels)
+        self._check_mask(mask, len(labels), visible)
+        return self._encode(latents, labels, mask, visible)
+
+    def _encode(self, latents: Tensor, labels: Tensor, mask: Tensor, visible: int | None
+                ) -> tuple[Tensor, Tensor, Tensor | None]:
+        "`encode` without checks."
+        places, padding = _visible_first(mask, visible)
+        num, seen, keys = self.config.class_tokens, _take(latents, places), None
         if padding is not None:
-            visible = visible.masked_fill(padding[..., None], 0)
+            seen = seen.masked_fill(padding[..., None], 0)
             keys = F.pad(~padding, (num, 0), value=True)
-        x = self._embed(labels, visible, self.encoder_positions[num + places])
+        x = self._embed(labels, seen, self.encoder_positions[num + places])
         for block in self.encoder_blocks:
             x = block(x, keys)
         return self.encoder_norm(x), places, padding
 
+    def _check_mask(self, mask: Tensor, batch: int, visible: int | None = None) -> None:
+        "Raise ValueError for a mask that does not fit, or another number of visible tokens (looked at on a CPU only)."
+        n = self.config.tokens
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != (batch, n):
+            check_tensor("mask", mask, "b n", "bool", b=batch, n=n)
+        if visible is not None and not torch.compiler.is_compiling():
+            check_int("visible", visible, 0, n)
+            if mask.device.type == "cpu" and (mask.sum(1) != n - visible).any():
+                raise ValueError(f"visible: expected the number of visible tokens of every image, got {visible}")
+
     def decode(
         self,
-        encoded: Tensor,         # (b, class_tokens + v, D)
+        encoded: Tensor,         # (b, class_tokens + v, D) from `encode`
         places: Tensor,          # (b, v) where the visible tokens belong
-        padding: Tensor | None,  # (b, v) True = padding, or None
+        padding: Tensor | None,  # (b, v) True = padding; None: there is none
     ) -> Tensor:                 # (b, n, e)
         "Put mask tokens where nothing is visible, and let all positions look at one another."
         front, visible = self.decoder_embed(encoded).tensor_split([self.config.class_tokens], dim=1)
@@ -275,18 +329,24 @@ class MaskedBackbone(Backbone):
 
     def forward(
         self,
-        latents: Tensor,         # (b, n, d); hidden positions may hold anything
-        labels: Tensor | None,   # (b,) integers in [0, classes]; None: no labels
-        mask: Tensor,            # (b, n) bool, True = hidden
-    ) -> Tensor:                 # (b, n, e), meaningful at hidden positions
+        latents: Tensor,              # (b, n, d) values of the tokens; hidden positions may hold anything
+        labels: Tensor | None,        # (b,) integers in [0, classes]; None: no labels
+        mask: Tensor,                 # (b, n) bool, True = hidden
+        visible: int | None = None,   # number of visible tokens, if known and the same in every image; None: count them
+    ) -> Tensor:                      # (b, n, e), meaningful at hidden positions
         "The context of every hidden position, from class tokens and visible tokens."
-        return self.decode(*self.encode(latents, labels, mask))
+        return self.decode(*self.encode(latents, labels, mask, visible))
+
+    def _context(self, latents: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        "`forward` within a generation."
+        self._check_mask(mask, len(labels))
+        return self.decode(*self._encode(latents, labels, mask, None))
 
     def default_order(
         self,
-        batch: int,                                # b
-        generator: torch.Generator | None = None,  # None: torch's own
-        device: torch.device | str | None = None,  # of the result
+        batch: int,                                # number of images b
+        generator: torch.Generator | None = None,  # source of the numbers; None: torch's own
+        device: torch.device | str | None = None,  # device of the result; None: the generator's
     ) -> Tensor:                                   # (b, n) positions, the first is generated first
         "A random permutation for every image."
         check_int("batch", batch, 1)
@@ -294,24 +354,24 @@ class MaskedBackbone(Backbone):
 
     def training_mask(
         self,
-        batch: int,                                # b
-        generator: torch.Generator | None = None,  # None: torch's own
-        device: torch.device | str | None = None,  # of the result
-    ) -> Tensor:                                   # (b, n) bool, True = hidden, the same number in every row
-        "Hide a share of the tokens: one share for the batch, other positions in every image."
-        ratio = mask_ratio(float(_rand(1, generator=generator)), self.config.mask_ratio_low,
-                           self.config.mask_ratio_deviation)
-        hidden = self.default_order(batch, generator, device)[:,
-            :max(1, math.ceil(self.config.tokens * ratio))]
-        return torch.zeros(batch, self.config.tokens, dtype=torch.bool, device=hidden.device).scatter_(1,
-            hidden, True)
+        batch: int,                                # number of images b
+        generator: torch.Generator | None = None,  # source of the numbers; None: torch's own
+        device: torch.device | str | None = None,  # device of the result; None: the generator's
+    ) -> tuple[Tensor, int]:                       # (b, n) bool, True = hidden; number of visible tokens of each image
+        "Hide a share of the tokens: one share for the batch, different positions in every image."
+        config, uniform = self.config, float(_rand(1, generator=generator))
+        ratio = mask_ratio(uniform, config.mask_ratio_low, config.mask_ratio_deviation)
+        num = max(1, math.ceil(config.tokens * ratio))
+        hidden = self.default_order(batch, generator, device)[:, :num]
+        mask = torch.zeros(batch, config.tokens, dtype=torch.bool, device=hidden.device)
+        return mask.scatter_(1, hidden, True), config.tokens - num
 
 # %% ../nbs/05_backbone.ipynb #26cff58b
 def _check_raster(
-    tokens: int,                   # n
-    steps: int | None,             # None: one token a step
-    order: str | Tensor | None,    # what the caller asked for
-    known: Tensor | None,          # (b, n) bool, True = given
+    tokens: int,                   # number of tokens n
+    steps: int | None,             # number of steps; None: one token a step
+    order: str | Tensor | None,    # order that the caller asked for; None: raster
+    known: Tensor | None,          # (b, n) bool, True = given; None: nothing is given
 ) -> None:
     "Raise ValueError unless the plan is: raster order, one token a step, known tokens first."
     raster, given = torch.arange(tokens), 0
@@ -319,9 +379,11 @@ def _check_raster(
         check_tensor("known", known, "b n", "bool", n=tokens)
         given = int(known.sum(1).max()) if len(known) else 0
         if not torch.equal(known.cpu(), (raster < given).expand_as(known)):
-            raise ValueError("known: expected the same first tokens in raster order in every image, a causal backbone cannot look ahead")
+            raise ValueError("known: expected the same first tokens in raster order in every image, "
+                             "a causal backbone cannot look ahead")
     if steps not in (None, tokens, tokens - given):
-        raise ValueError(f"steps: expected {tokens} or None, a causal backbone generates one token a step, got {steps}")
+        raise ValueError(f"steps: expected {tokens} or None, "
+                         f"a causal backbone generates one token a step, got {steps}")
     if isinstance(order, Tensor):
         check_tensor("order", order, "b n", "int", n=tokens)
         order = "raster" if torch.equal(order.cpu().long(), raster.expand_as(order)) else "another order"
@@ -337,9 +399,10 @@ def _one_position(
 ) -> int:               # the position, the same for all images
     "Raise ValueError unless all images ask for the same later position."
     check_tensor("positions", positions, "b 1", "int", b=batch)
-    first, last = int(positions.min()), int(positions.max())
+    first, last = torch.stack(torch.aminmax(positions)).tolist()
     if first != last or not low <= first < tokens:
-        raise ValueError(f"positions: expected one position in [{low}, {tokens - 1}] for all images, got {first}" + (f" to {last}" if first != last else ""))
+        got = f"{first} to {last}" if first != last else first
+        raise ValueError(f"positions: expected one position in [{low}, {tokens - 1}] for all images, got {got}")
     return first
 
 # %% ../nbs/05_backbone.ipynb #6ca81463
@@ -361,16 +424,21 @@ class CausalBackbone(Backbone):
 
     def forward(
         self,
-        latents: Tensor,             # (b, n, d); the last token is not read
-        labels: Tensor | None,       # (b,) integers in [0, classes]; None: no labels
-        mask: Tensor | None = None,  # ignored: every position sees those before it
-    ) -> Tensor:                     # (b, n, e)
+        latents: Tensor,              # (b, n, d) values of the tokens; the last token is not read
+        labels: Tensor | None,        # (b,) integers in [0, classes]; None: no labels
+        mask: Tensor | None = None,   # ignored: every position sees those before it
+        visible: int | None = None,   # ignored
+    ) -> Tensor:                      # (b, n, e)
         "The context of every position, from class tokens and the tokens before it."
-        labels, num = self._check(latents, labels), self.config.class_tokens
-        return self._run(self._embed(labels, latents[:, :-1], self.encoder_positions[num:]))[:,
-            num - 1:] + self.output_positions
+        return self._context(latents, self._check(latents, labels))
 
-    def _run(self, x: Tensor, caches: list[KVCache] | None = None) -> Tensor:
+    def _context(self, latents: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        "`forward` without checks."
+        num = self.config.class_tokens
+        x = self._run(self._embed(labels, latents[:, :-1], self.encoder_positions[num:]))
+        return x[:, num - 1:] + self.output_positions
+
+    def _run(self, x: Tensor, caches: Sequence[KVCache | None] = ()) -> Tensor:
         "The causal blocks and the norm."
         for block, cache in zip(self.blocks, caches or [None] * len(self.blocks)):
             x = block(x, causal=True, cache=cache)
@@ -379,7 +447,7 @@ class CausalBackbone(Backbone):
     def start(
         self,
         labels: Tensor | None,      # (b,) integers in [0, classes]; None: no labels
-        batch: int | None = None,   # b, needed only where there are no labels
+        batch: int | None = None,   # number of images b, needed only where there are no labels
         cached: bool = True,        # False: compute everything anew at each step
     ) -> BackboneState:
         "Begin a generation: run the class tokens, keep their keys and values."
@@ -392,17 +460,17 @@ class CausalBackbone(Backbone):
 
     def predict(
         self,
-        state: BackboneState,  # what `start` gave; changed
-        latents: Tensor,       # (b, n, d); this position and later ones may hold any finite number
-        mask: Tensor | None,   # ignored
-        positions: Tensor,     # (b, 1), the same for all images, not before that of an earlier call
-    ) -> Tensor:               # (b, 1, e)
+        state: BackboneState,       # what `start` gave; changed
+        latents: Tensor,            # (b, n, d) values of the tokens; this position and later ones may hold any finite number
+        mask: Tensor | None,        # ignored
+        positions: Tensor,          # (b, 1) the position asked for: the same for all images, not before that of an earlier call
+    ) -> Tensor:                    # (b, 1, e)
         "The context of one position, in raster order."
         check_tensor("latents", latents, "b n d", "float", b=len(state.labels), n=self.config.tokens,
                      d=self.config.dims)
         place = _one_position(positions, len(state.labels), state.fed, self.config.tokens)
-        if not state.caches:
-            return super().predict(state, latents, mask, positions)
+        if state.last is None:
+            return self._context(latents, state.labels)[:, place:place + 1]
         if place > state.fed:
             new = self.encoder_positions[self.config.class_tokens + state.fed:][:place - state.fed]
             x = self.latent_norm(self._project(latents[:, state.fed:place]) + new)
@@ -411,9 +479,9 @@ class CausalBackbone(Backbone):
 
     def default_order(
         self,
-        batch: int,                                # b
+        batch: int,                                # number of images b
         generator: torch.Generator | None = None,  # not used
-        device: torch.device | str | None = None,  # of the result
+        device: torch.device | str | None = None,  # device of the result; None: torch's default
     ) -> Tensor:                                   # (b, n) positions, the first is generated first
         "Raster order for every image."
         check_int("batch", batch, 1)
@@ -421,18 +489,18 @@ class CausalBackbone(Backbone):
 
     def training_mask(
         self,
-        batch: int,                                # b
+        batch: int,                                # number of images b
         generator: torch.Generator | None = None,  # not used
-        device: torch.device | str | None = None,  # of the result
-    ) -> Tensor:                                   # (b, n) bool, all True
+        device: torch.device | str | None = None,  # device of the result; None: torch's default
+    ) -> tuple[Tensor, int]:                       # (b, n) bool, all True; 0, the number of visible tokens
         "Every position is predicted."
-        return torch.ones_like(self.default_order(batch, generator, device), dtype=torch.bool)
+        return torch.ones_like(self.default_order(batch, generator, device), dtype=torch.bool), 0
 
     def check_plan(
         self,
         steps: int | None,                   # number of steps; None: one token a step
-        order: str | Tensor | None = None,   # what the caller asked for
-        known: Tensor | None = None,         # (b, n) bool, True = given
+        order: str | Tensor | None = None,   # order that the caller asked for; None: raster
+        known: Tensor | None = None,         # (b, n) bool, True = given; None: nothing is given
     ) -> None:
         "Raise ValueError for a generation that this backbone cannot do."
         _check_raster(self.config.tokens, steps, order, known)
@@ -440,8 +508,8 @@ class CausalBackbone(Backbone):
 # %% ../nbs/05_backbone.ipynb #45df458f
 def make_backbone(
     config: BackboneConfig,  # its `kind` chooses
-) -> MaskedBackbone | CausalBackbone:
+) -> Backbone:
     "The backbone that the configuration asks for."
     if not isinstance(config, BackboneConfig):
         raise ValueError(f"config: expected a BackboneConfig, got {type(config).__name__}")
-    return {"masked": MaskedBackbone, "causal": CausalBackbone}[config.kind](config)
+    return (MaskedBackbone if config.kind == "masked" else CausalBackbone)(config)

@@ -11,7 +11,7 @@ import dataclasses
 import os
 import time
 from contextlib import contextmanager
-from typing import TypeVar, get_type_hints
+from typing import TypeVar, get_args, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,9 @@ def check_finite(
     name: str,      # the argument's name
     value: Tensor,  # floats of any shape
 ) -> None:
-    "Raise ValueError if any value is NaN or infinite."
+    "Raise ValueError if any value is NaN or infinite. Steps aside while torch.compile looks on."
+    if torch.compiler.is_compiling():
+        return
     bad = value.numel() - int(torch.isfinite(value).sum())
     if bad:
         raise ValueError(f"{name}: expected finite values, got {bad} NaN or infinite of {value.numel()}")
@@ -68,8 +70,11 @@ def check_indices(
     name: str,      # the argument's name
     value: Tensor,  # integers of any shape
     num: int,       # number of allowed values
+    wait: bool = True,  # False: look only at values on a CPU, for which no GPU has to be waited
 ) -> None:
-    "Raise ValueError unless all integers lie in [0, num)."
+    "Raise ValueError unless all integers lie in [0, num). Steps aside while torch.compile looks on."
+    if torch.compiler.is_compiling() or not (wait or value.device.type == "cpu"):
+        return
     if value.numel():
         low, high = int(value.min()), int(value.max())
         if low < 0 or high >= num:
@@ -153,8 +158,9 @@ def config_from_dict(
     if wrong:
         raise ValueError(f"{source}: {cls.__name__} has {', '.join(wrong)}")
     def convert(name, value):
-        if dataclasses.is_dataclass(types[name]):
-            return config_from_dict(types[name], value, source)
+        nested = [kind for kind in (types[name], *get_args(types[name])) if dataclasses.is_dataclass(kind)]
+        if nested and value is not None:   # a dataclass, or a dataclass or None
+            return config_from_dict(nested[0], value, source)
         return tuple(value) if isinstance(value, list) else value
     return cls(**{name: convert(name, value) for name, value in values.items()})
 

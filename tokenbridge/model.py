@@ -7,100 +7,158 @@ __all__ = ['PRESETS', 'ARConfig', 'ARModel', 'count_parameters', 'ModelPreset', 
 
 # %% ../nbs/07_model.ipynb #688a1ca1
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .backbone import BackboneConfig, make_backbone
+from .backbone import Backbone, BackboneConfig, make_backbone
 from .checks import check_choice, check_finite, check_indices, check_tensor
-from .head import DimensionHead, HeadConfig
-from .quantizer import dequantize
+from .head import Head, HeadConfig, make_head
+from .quantizer import _lookup
 from .vae import KeepsFloat32, VAEConfig
 
 # %% ../nbs/07_model.ipynb #6cbaf4ca
 @dataclass(frozen=True)
 class ARConfig:
     "A backbone and a head that fit together."
-    backbone: BackboneConfig  # the model of the grid
-    head: HeadConfig          # the model of one token
+    backbone: BackboneConfig        # model of the grid: n, d, classes and the width e of the context
+    head: HeadConfig | None = None  # model of one token: d, k, e; None: the model is given a head of your own
 
     def __post_init__(self):
         for name, kind in (("backbone", BackboneConfig), ("head", HeadConfig)):
-            if not isinstance(getattr(self, name), kind):
-                raise ValueError(f"{name}: expected a {kind.__name__}, got {type(getattr(self, name)).__name__}")
-        for name, wanted in (("dims", self.backbone.dims), ("context_width", self.backbone.decoder_size[0])):
-            if getattr(self.head, name) != wanted:
-                raise ValueError(f"head.{name}: expected {wanted}, as the backbone has it, got {getattr(self.head, name)}")
+            part = getattr(self, name)
+            if not isinstance(part, kind) and (name, part) != ("head", None):
+                raise ValueError(f"{name}: expected a {kind.__name__}, got {type(part).__name__}")
+        _check_sizes("head", self.head, "the backbone", dims=self.backbone.dims,
+                     context_width=self.backbone.decoder_size[0])
+
+
+def _check_sizes(name: str, config, whose: str, **wanted: int) -> None:
+    "Raise ValueError unless the sizes that a configuration states are those of its counterpart."
+    for size, value in wanted.items():
+        if getattr(config, size, value) != value:
+            raise ValueError(f"{name}.{size}: expected {value}, as {whose} has it, got {getattr(config, size)}")
 
 # %% ../nbs/07_model.ipynb #3d26bd1d
+_ASKED = {"backbone": ("forward", "start", "predict", "training_mask", "drop_labels", "default_order",
+                       "check_plan"),
+          "head": ("costs", "noise", "sample")}
+
+
+def _complete(name: str, part: nn.Module) -> Any:
+    "The part, if it is a module with all that a model asks of one; else ValueError naming all that is missing."
+    def lacks(method):
+        found = getattr(part, method, None)
+        unset = method == "forward" and getattr(type(part), "forward", None) is nn.Module.forward
+        return not callable(found) or unset or getattr(found, "__isabstractmethod__", False)
+    missing, asked = [method for method in _ASKED[name] if lacks(method)], _ASKED[name]
+    if missing or not isinstance(part, nn.Module):
+        without = f" without {', '.join(missing)}" if missing else ", which is no torch.nn.Module"
+        raise ValueError(f"{name}: expected {', '.join(asked[:-1])} and {asked[-1]}, "
+                         f"got {type(part).__name__}{without}")
+    return part
+
+# %% ../nbs/07_model.ipynb #599d4c17
 class ARModel(KeepsFloat32):
     "What is trained on tokens: a backbone that looks over the grid and a head that spells out one token."
     kept = ("levels",)
+    levels: Tensor
+    backbone: Backbone
+    head: Head
 
     def __init__(
         self,
-        config: ARConfig,  # sizes
-        levels: Tensor,    # (d, k) the value of every index, from the quantizer
-        order=None,        # (d,) in which order the head predicts the dimensions; None: 0, 1, 2, ...
+        config: ARConfig,                   # sizes, and how to build what is not given
+        levels: Tensor,                     # (d, k) value of every index, from the quantizer; rows ascending
+        order=None,                         # (d,) order of the dimensions in the config's head; None: 0, 1, 2, ...
+        backbone: nn.Module | None = None,  # backbone of your own (lesson 05: seven names); None: the config's
+        head: nn.Module | None = None,      # head of your own (lesson 06: three methods); None: the config's
     ):
         super().__init__()
         if not isinstance(config, ARConfig):
             raise ValueError(f"config: expected an ARConfig, got {type(config).__name__}")
-        check_tensor("levels", levels, "d k", "float", d=config.head.dims, k=config.head.num_levels)
-        if not levels.is_meta:
-            check_finite("levels", levels)
-            if not (levels.diff(dim=1) > 0).all():
-                raise ValueError("levels: expected rows that ascend strictly, got equal or falling neighbours")
+        if head is not None and order is not None:
+            raise ValueError("order: expected None, a head of your own knows its order, got one")
+        if head is None:
+            if config.head is None:
+                raise ValueError("head: expected a HeadConfig in the config or a head of your own, got neither")
+            head = make_head(config.head, order)
+        _check_levels(levels, config)
         self.config = config
-        self.backbone, self.head = make_backbone(config.backbone), DimensionHead(config.head, order)
         self.register_buffer("levels", levels.detach().to(torch.float32, copy=True), persistent=False)
+        backbone = make_backbone(config.backbone) if backbone is None else backbone
+        self.backbone, self.head = _complete("backbone", backbone), _complete("head", head)
+        for name in ("backbone", "head"):   # ours, and any that states its sizes as ours do
+            _check_sizes(name, getattr(getattr(self, name), "config", None), "the model", tokens=self.tokens,
+                         dims=self.dims, num_levels=self.num_levels, classes=self.classes)
         # fingerprints of the tokenizer that makes its tokens (lesson 10)
         self.trained_on: dict[str, str] | None = None
 
+    tokens = property(lambda self: self.config.backbone.tokens, doc="Number of tokens n of an image.")
+    dims = property(lambda self: self.levels.shape[0], doc="Number of dimensions d of a token.")
+    num_levels = property(lambda self: self.levels.shape[1], doc="Number of levels k of each dimension.")
+    classes = property(lambda self: self.config.backbone.classes, doc="Number of classes, also the label 'none'.")
+    context_width = property(lambda self: self.config.backbone.decoder_size[0],
+                             doc="Width e of what the backbone hands to the head.")
+
     def loss(
         self,
-        indices: Tensor,                           # (b, n, d)
+        indices: Tensor,                           # (b, n, d) integers in [0, k)
         labels: Tensor | None,                     # (b,) integers in [0, classes]; None: no labels
-        generator: torch.Generator | None = None,  # draws the mask and, in training, the dropped labels; None: torch's own
+        generator: torch.Generator | None = None,  # draws mask and, in training, dropped labels; None: torch's
         mask: Tensor | None = None,                # (b, n) bool, True = hidden; None: the backbone draws one
     ) -> Tensor:                                   # scalar, nats per dimension
         "Mean cross-entropy over the dimensions of the hidden tokens."
-        self._check(indices)
+        indices, visible = self._checked(indices), None
         if mask is None:
-            mask = self.backbone.training_mask(len(indices), generator, indices.device)
+            mask, visible = self.backbone.training_mask(len(indices), generator, indices.device)
         if self.training:
             labels = self.backbone.drop_labels(labels, generator)
-        logits, targets = self._predict(indices, labels, mask)
-        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+        return self._costs(indices, labels, mask, visible).mean()
 
     def token_nll(
         self,
-        indices: Tensor,        # (b, n, d)
+        indices: Tensor,        # (b, n, d) integers in [0, k)
         labels: Tensor | None,  # (b,) integers in [0, classes]; None: no labels
         mask: Tensor,           # (b, n) bool, True = hidden
     ) -> Tensor:                # (b, n, d) nats, 0 where a token is visible
-        "What each index costs, given the dimensions before it and the visible tokens (causal: the tokens before it)."
-        self._check(indices)
-        logits, targets = self._predict(indices, labels, mask)
-        costs = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+        "What each index costs, given the dimensions before it and the visible (causal: the earlier) tokens."
+        indices = self._checked(indices)
+        costs = self._costs(indices, labels, mask)
         return costs.new_zeros(indices.shape).masked_scatter(mask[..., None].expand_as(indices), costs)
 
-    def _predict(self, indices: Tensor, labels: Tensor | None, mask: Tensor) -> tuple[Tensor, Tensor]:
-        "Logits (m, d, k) and true indices (m, d) of the m hidden tokens; the head runs on no others."
-        check_tensor("mask", mask, "b n", "bool", b=len(indices), n=indices.shape[1])
-        context = self.backbone(dequantize(indices, self.levels), labels, mask)
-        hidden = mask.flatten().nonzero()[:, 0]
+    def _costs(self, indices: Tensor, labels: Tensor | None, mask: Tensor,
+               visible: int | None = None) -> Tensor:
+        "The head's costs (m, d) of the m hidden tokens; the head runs on no others."
+        check_tensor("mask", mask, "b n", "bool", b=len(indices), n=self.tokens)
+        context = self.backbone(_lookup(indices, self.levels), labels, mask, visible=visible)
+        if visible is None:
+            hidden = mask.flatten().nonzero()[:, 0]
+        else:   # the hidden ones first, each in its place
+            hidden = (~mask).flatten().byte().argsort(stable=True)[:len(mask) * (self.tokens - visible)]
         if not len(hidden):
             raise ValueError("mask: expected at least one hidden token, got none")
-        targets = indices.long().flatten(0, 1).index_select(0, hidden)
-        return self.head(context.flatten(0, 1).index_select(0, hidden), targets), targets
+        targets = indices.flatten(0, 1).index_select(0, hidden)
+        costs = self.head.costs(context.flatten(0, 1).index_select(0, hidden), targets)
+        check_tensor("costs of the head", costs, "m d", "float", m=len(targets), d=self.dims)
+        return costs
 
-    def _check(self, indices: Tensor) -> None:
-        "Raise ValueError unless these are tokens of this model."
-        check_tensor("indices", indices, "b n d", "int", n=self.config.backbone.tokens,
-                     d=self.config.backbone.dims)
-        check_indices("indices", indices, self.config.head.num_levels)
+    def _checked(self, indices: Tensor) -> Tensor:
+        "The tokens as 64-bit integers, the one look at them included."
+        check_tensor("indices", indices, "b n d", "int", n=self.tokens, d=self.dims)
+        check_indices("indices", indices, self.num_levels, wait=False)
+        return indices.long()
+
+
+def _check_levels(levels: Tensor, config: ARConfig) -> None:
+    "Raise ValueError unless these are the levels of a model with this configuration."
+    sizes = {"d": config.backbone.dims} | ({} if config.head is None else {"k": config.head.num_levels})
+    check_tensor("levels", levels, "d k", "float", **sizes)
+    if not levels.is_meta:
+        check_finite("levels", levels)
+        if not (levels.diff(dim=1) > 0).all():
+            raise ValueError("levels: expected rows that ascend strictly, got equal or falling neighbours")
 
 # %% ../nbs/07_model.ipynb #e95d2050
 def count_parameters(

@@ -75,7 +75,13 @@ def dequantize(
     size = check_tensor("levels", levels, "d k", "float")
     check_tensor("indices", indices, "... d", "int", d=size["d"])
     check_indices("indices", indices, size["k"])
-    at = indices.long() + torch.arange(size["d"], device=levels.device) * size["k"]
+    return _lookup(indices.long(), levels)
+
+
+def _lookup(indices: Tensor, levels: Tensor) -> Tensor:
+    "`dequantize` of int64 without checks, for indices that were looked at before."
+    d, k = levels.shape
+    at = indices + torch.arange(d, device=levels.device) * k
     return levels.flatten().index_select(0, at.flatten()).view(indices.shape)
 
 # %% ../nbs/03_quantizer.ipynb #47c98a07

@@ -9,6 +9,8 @@ torch.nn.init.constant_(DIVERGED.out_bias, float("nan"))
 CONTEXT, INDICES, NOISE = torch.zeros(2, 5), torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3)
 NAN = torch.tensor([[float("nan")] * 5] * 2)
 LOGITS = torch.zeros(2, 4)
+PARALLEL, LOST = (h.ParallelHead(h.HeadConfig(**SMALL, kind="parallel")) for _ in range(2))
+torch.nn.init.constant_(LOST.out_bias, float("nan"))
 
 FORWARD = [
     (lambda call: call(CONTEXT[:, :4], INDICES), ValueError,
@@ -27,7 +29,42 @@ def of(method, rows=FORWARD):
     return [(lambda row=row: row[0](method), *row[1:]) for row in rows]
 
 
+COSTS = [
+    (lambda call: call(CONTEXT[:, :4], INDICES), ValueError,
+     "context: expected shape (m e), e = 5, got shape (2, 4)"),
+    (lambda call: call(CONTEXT.long(), INDICES), ValueError, "context: expected float values"),
+    (lambda call: call(CONTEXT, INDICES[:1]), ValueError,
+     "tokens: expected shape (m d), m = 2, d = 3, got shape (1, 3)"),
+    (lambda call: call(CONTEXT, INDICES.float()), ValueError, "tokens: expected int values"),
+]
+DRAW = [
+    (lambda call: call(CONTEXT[0], NOISE), ValueError,
+     "context: expected shape (m e), e = 5, got shape (5,)"),
+    (lambda call: call(NAN, NOISE), ValueError,
+     "context: expected finite values, got 10 NaN or infinite of 10"),
+    (lambda call: call(CONTEXT, NOISE[:, :2]), ValueError,
+     "noise: expected shape (m d), m = 2, d = 3, got shape (2, 2)"),
+    (lambda call: call(CONTEXT, NOISE + 1), ValueError,
+     "noise: expected numbers in [0, 1), got 1.0 to 1.0"),
+    (lambda call: call(CONTEXT, NOISE - 0.5), ValueError,
+     "noise: expected numbers in [0, 1), got -0.5 to -0.5"),
+    (lambda call: call(CONTEXT, NOISE * float("nan")), ValueError,
+     "noise: expected numbers in [0, 1), got nan"),
+    (lambda call: call(CONTEXT, NOISE, temperature=-1), ValueError,
+     "temperature: expected a number of at least 0, got -1"),
+    (lambda call: call(CONTEXT, NOISE, temperature=float("nan")), ValueError,
+     "temperature: expected a number of at least 0, got nan"),
+    (lambda call: call(CONTEXT, NOISE, top_k=0), ValueError,
+     "top_k: expected an integer of at least 1, got 0"),
+    (lambda call: call(CONTEXT, NOISE, top_p=0.0), ValueError, "top_p: expected a number in (0, 1]"),
+]
+BEFORE = [
+    (lambda call: call(-1, 2), ValueError, "b: expected an integer of at least 0, got -1"),
+    (lambda call: call(2, 1.5), ValueError, "n: expected an integer of at least 0, got 1.5"),
+]
+
 ROWS = {
+    "Head": "internal: only writes down what a model asks of a head",
     "HeadConfig": [
         (lambda: h.HeadConfig(dims=0), ValueError, "dims: expected an integer of at least 1, got 0"),
         (lambda: h.HeadConfig(num_levels=1), ValueError, "levels: expected an integer of at least 2, got 1"),
@@ -41,6 +78,31 @@ ROWS = {
         (lambda: h.HeadConfig(norm_eps=0), ValueError, "norm_eps: expected a number above 0, got 0"),
         (lambda: h.HeadConfig(official_first_step="yes"), ValueError,
          "official_first_step: expected one of False, True, got 'yes'"),
+        (lambda: h.HeadConfig(kind="causal"), ValueError,
+         "kind: expected one of 'dimensions', 'parallel', got 'causal'"),
+        (lambda: h.HeadConfig(kind="parallel", official_first_step=True), ValueError,
+         "official_first_step: expected False, the parallel head has no steps, got True"),
+    ],
+    "make_head": [
+        (lambda: h.make_head({"kind": "parallel"}), ValueError, "config: expected a HeadConfig, got dict"),
+        (lambda: h.make_head(h.HeadConfig(**SMALL), [0, 1]), ValueError,
+         "order: expected a permutation of 0 to 2, got [0, 1]"),
+        (lambda: h.make_head(h.HeadConfig(**SMALL, kind="parallel"), [0, 1]), ValueError,
+         "order: expected a permutation of 0 to 2, got [0, 1]"),
+    ],
+    "ParallelHead": [
+        (lambda: h.ParallelHead(h.HeadConfig(**SMALL)), ValueError,
+         "kind: expected one of 'parallel', got 'dimensions'"),
+        (lambda: h.ParallelHead(SMALL), ValueError, "config: expected a HeadConfig, got dict"),
+    ],
+    "ParallelHead.forward": [
+        (lambda: PARALLEL(CONTEXT[:, :4]), ValueError, "context: expected shape (m e), e = 5, got shape (2, 4)"),
+    ],
+    "ParallelHead.costs": of(PARALLEL.costs, COSTS),
+    "ParallelHead.noise": of(PARALLEL.noise, BEFORE),
+    "ParallelHead.sample": of(PARALLEL.sample, DRAW) + [
+        (lambda: LOST.sample(CONTEXT, NOISE), ValueError,
+         "log-probabilities of the head: expected finite values, got 2 NaN"),
     ],
     "DimensionTransformer": "internal: the network inside DimensionHead, which checks what comes in",
     "DimensionHead": [
@@ -57,32 +119,17 @@ ROWS = {
         (lambda: h.DimensionHead(h.HeadConfig(**SMALL), torch.arange(3.0)), ValueError,
          "order: expected a permutation of 0 to 2, got [0.0,"),
         (lambda: h.DimensionHead(SMALL), ValueError, "config: expected a HeadConfig, got dict"),
+        (lambda: h.DimensionHead(h.HeadConfig(**SMALL, kind="parallel")), ValueError,
+         "kind: expected one of 'dimensions', got 'parallel'"),
     ],
     "DimensionHead.forward": of(HEAD),
+    "DimensionHead.costs": of(HEAD.costs, COSTS),
+    "DimensionHead.noise": of(HEAD.noise, BEFORE),
     "DimensionHead.cached_logits": of(HEAD.cached_logits),
     "DimensionHead.stepwise_logits": of(HEAD.stepwise_logits),
-    "DimensionHead.sample": [
-        (lambda: HEAD.sample(CONTEXT[0], NOISE), ValueError,
-         "context: expected shape (m e), e = 5, got shape (5,)"),
-        (lambda: HEAD.sample(NAN, NOISE), ValueError,
-         "context: expected finite values, got 10 NaN or infinite of 10"),
+    "DimensionHead.sample": of(HEAD.sample, DRAW) + [
         (lambda: DIVERGED.sample(CONTEXT, NOISE), ValueError,
          "log-probabilities of the head: expected finite values, got 2 NaN"),
-        (lambda: HEAD.sample(CONTEXT, NOISE[:, :2]), ValueError,
-         "noise: expected shape (m d), m = 2, d = 3, got shape (2, 2)"),
-        (lambda: HEAD.sample(CONTEXT, NOISE + 1), ValueError,
-         "noise: expected numbers in [0, 1), got 1.0 to 1.0"),
-        (lambda: HEAD.sample(CONTEXT, NOISE - 0.5), ValueError,
-         "noise: expected numbers in [0, 1), got -0.5 to -0.5"),
-        (lambda: HEAD.sample(CONTEXT, NOISE * float("nan")), ValueError,
-         "noise: expected numbers in [0, 1), got nan"),
-        (lambda: HEAD.sample(CONTEXT, NOISE, temperature=-1), ValueError,
-         "temperature: expected a number of at least 0, got -1"),
-        (lambda: HEAD.sample(CONTEXT, NOISE, temperature=float("nan")), ValueError,
-         "temperature: expected a number of at least 0, got nan"),
-        (lambda: HEAD.sample(CONTEXT, NOISE, top_k=0), ValueError,
-         "top_k: expected an integer of at least 1, got 0"),
-        (lambda: HEAD.sample(CONTEXT, NOISE, top_p=0.0), ValueError, "top_p: expected a number in (0, 1]"),
     ],
     "filter_logits": [
         (lambda: h.filter_logits(torch.zeros(2, 4, dtype=torch.int64)), ValueError,
