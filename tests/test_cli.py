@@ -174,7 +174,7 @@ def test_warnings_are_one_line(tiny_tokenizer, tmp_path, capsys, monkeypatch, wi
 
 def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, without_settings):
     monkeypatch.chdir(tmp_path)
-    assert command("train-vae --out v --num 48 --steps 2 --batch-size 8 --levels 5 --perceptual-weight 0 --device cpu") == 0
+    assert command("train-vae --out v --num 48 --steps 2 --batch-size 8 --num-levels 5 --perceptual-weight 0 --device cpu") == 0
     assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3") == 0
     assert command("info g") == 0
     text = capsys.readouterr().out
@@ -185,8 +185,8 @@ def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, witho
     assert "--resume" in capsys.readouterr().err, "a second run must not write over the first"
     assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3 --resume") == 0
     assert "nothing was left to do: 2 steps" in capsys.readouterr().out
-    assert command("train-vae --out v --num 48 --steps 2 --batch-size 8 --levels 6 --perceptual-weight 0 --device cpu --resume") == 1
-    assert "levels: the tokenizer in v has 5, got 6" in capsys.readouterr().err, "a generator was trained on these levels"
+    assert command("train-vae --out v --num 48 --steps 2 --batch-size 8 --num-levels 6 --perceptual-weight 0 --device cpu --resume") == 1
+    assert "num_levels: the tokenizer in v has 5, got 6" in capsys.readouterr().err, "a generator was trained on these levels"
     # trained on drawn images: a disc, no airplane
     assert command("generate --model ./g --labels 0 --num 1 --steps 1 --out pictures") == 0
     assert sorted(path.name
@@ -248,7 +248,7 @@ def test_a_tokenizer_in_32_bits_is_trained_on_and_kept(tiny_tokenizer, tmp_path,
     assert command(line) == 0, capsys.readouterr().err
     old, new = (load_tensors(Path(folder, "model.safetensors"))[0] for folder in (tiny_tokenizer, "g"))
     assert all(torch.equal(old[name], new[name]) for name in old)
-    assert command("train-vae --out v --num 32 --steps 1 --batch-size 4 --perceptual-weight 0 --device cpu --levels 7") == 0
+    assert command("train-vae --out v --num 32 --steps 1 --batch-size 4 --perceptual-weight 0 --device cpu --num-levels 7") == 0
     capsys.readouterr()
     assert command(line.replace(str(tiny_tokenizer), "v") + " --resume") == 1
     assert "tokenizer.levels: the checkpoint was trained with" in capsys.readouterr().err

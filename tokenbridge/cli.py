@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['On', 'OPTIONS', 'COMMANDS', 'Machine', 'Demo', 'TrainVAE', 'Train', 'Generate', 'Reconstruct', 'Evaluate',
-           'Benchmark', 'Info', 'parse', 'choose_device', 'parse_labels', 'class_names', 'generate', 'reconstruct',
-           'demo', 'train_vae', 'train', 'evaluate', 'benchmark', 'info', 'one_line', 'run', 'main']
+           'Benchmark', 'Info', 'parse', 'choose_device', 'parse_labels', 'class_names', 'run_generate',
+           'run_reconstruct', 'run_demo_command', 'run_train_vae', 'run_train', 'run_evaluate', 'run_benchmark',
+           'run_info', 'one_line', 'run', 'main']
 
 # %% ../nbs/17_cli.ipynb #d3b9edb5
 import os
 import shlex
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -50,7 +52,7 @@ class TrainVAE:
     batch_size: int | None = None  # images per step; None: as the recipe says
     kl_weight: float | None = None  # weight of the KL divergence (nats per image) in the loss; None: as the recipe says
     perceptual_weight: float | None = None  # weight of the perceptual distance in the loss, 0: none; None: as the recipe says
-    levels: int | None = None  # levels per dimension; None: as the preset says
+    num_levels: int | None = None  # levels per dimension; None: as the preset says
     resume: bool = False  # go on from the newest checkpoint in --out; the other options as before
     seed: int = 0  # the same seed gives the same result
     on: On = Machine()
@@ -137,9 +139,9 @@ class Info:
     on: On = Machine()
 
 # %% ../nbs/17_cli.ipynb #14c55527
-OPTIONS = {"demo": Demo, "train-vae": TrainVAE, "train": Train, "generate": Generate,
-           "reconstruct": Reconstruct,
-           "evaluate": Evaluate, "benchmark": Benchmark, "info": Info}
+OPTIONS: dict[str, Callable] = {
+    "demo": Demo, "train-vae": TrainVAE, "train": Train, "generate": Generate, "reconstruct": Reconstruct,
+    "evaluate": Evaluate, "benchmark": Benchmark, "info": Info}
 
 
 def parse(
@@ -279,8 +281,8 @@ def _autocast(on: Machine):
                           enabled=choose_precision(device, on.precision) == "bf16")
 
 # %% ../nbs/17_cli.ipynb #c54a4ef5
-def generate(
-    options: Generate,
+def run_generate(
+    options: Generate,  # what was typed, and defaults
 ) -> None:
     "Generate images; write each, and all of them in grid.png."
     import torch
@@ -328,8 +330,8 @@ def _read_images(paths: tuple[Path, ...], num: int, size: int):
     return torch.stack([read_image(path, size) for path in found[:num]])
 
 # %% ../nbs/17_cli.ipynb #56da77fc
-def reconstruct(
-    options: Reconstruct,
+def run_reconstruct(
+    options: Reconstruct,  # what was typed, and defaults
 ) -> None:
     "Write a picture of images, their reconstructions from latents, and those from indices."
     import torch
@@ -394,11 +396,12 @@ def _one_after_the_other(on: Machine):
     return PartialState(cpu=choose_device(on.device).type == "cpu").main_process_first()
 
 
-def _same_levels(out: Path, levels: int) -> None:
-    "Raise ValueError if the folder holds a tokenizer with other levels: a generator may have been trained on it."
+def _same_levels(out: Path, num_levels: int) -> None:
+    "Raise ValueError if the folder's tokenizer has another number of levels: a generator may have been trained on it."
     from tokenbridge.files import read_json
-    if (out / "config.json").exists() and (found := read_json(out / "config.json")["quantizer"]["num_levels"]) != levels:
-        raise ValueError(f"levels: the tokenizer in {out} has {found}, got {levels}; choose another folder")
+    path = out / "config.json"
+    if path.exists() and (found := read_json(path)["quantizer"]["num_levels"]) != num_levels:
+        raise ValueError(f"num_levels: the tokenizer in {out} has {found}, got {num_levels}; choose another folder")
 
 
 def _save(model, options, started: float, result, images: str) -> None:
@@ -431,8 +434,8 @@ def _record(seed: int, started: float, **results) -> dict:
     return run_record(shlex.join(["tokenbridge", *sys.argv[1:]]), seed, started, **results)
 
 # %% ../nbs/17_cli.ipynb #e6da2b20
-def demo(
-    options: Demo,
+def run_demo_command(
+    options: Demo,  # what was typed, and defaults
 ) -> None:
     "Train and measure everything on this machine; with TOKENBRIDGE_FAST=1, as the tests set it, in a few steps only."
     from tokenbridge.checks import fast
@@ -444,8 +447,8 @@ def demo(
              device, options.on.precision)
 
 
-def train_vae(
-    options: TrainVAE,
+def run_train_vae(
+    options: TrainVAE,  # what was typed, and defaults
 ) -> None:
     "Train a VAE, fit its levels, save both."
     import time
@@ -459,23 +462,23 @@ def train_vae(
     recipe = replace(recipe,
                      **_chosen({"kl_weight": options.kl_weight,
                                 "perceptual_weight": options.perceptual_weight}))
-    levels = shape.num_levels if options.levels is None else options.levels
-    check_int("levels", levels, 2)
+    num_levels = shape.num_levels if options.num_levels is None else options.num_levels
+    check_int("num_levels", num_levels, 2)
     for name in ("kl_weight", "perceptual_weight"):
         check_number(name, getattr(recipe, name), 0)
     out, images = _folder(options.out), _training_images(options, shape.vae.image_size,
         f"preset: {options.preset}")
-    _same_levels(out, levels)
-    # as many latents at least
-    check_int("levels", levels, 2, (shape.vae.image_size // shape.vae.factor) ** 2 * min(len(images), 10000))
+    _same_levels(out, num_levels)
+    most = (shape.vae.image_size // shape.vae.factor) ** 2 * min(len(images), 10000)   # latents to fit them to
+    check_int("num_levels", num_levels, 2, most)
     vae, result = recipes.train_vae(images, shape.vae, schedule, recipe.kl_weight, recipe.perceptual_weight,
                                  folder=out, resume=options.resume, device=device)
-    quantizer = recipes.fit_quantizer(vae, images, levels)
+    quantizer = recipes.fit_quantizer(vae, images, num_levels)
     _save(TokenBridge(vae, quantizer, name=options.preset), options, started, result, images.source)
 
 # %% ../nbs/17_cli.ipynb #d3e50dda
-def train(
-    options: Train,
+def run_train(
+    options: Train,  # what was typed, and defaults
 ) -> None:
     "Train a generator on a tokenizer's tokens, save the whole model."
     import time
@@ -509,8 +512,8 @@ def _held_out(tokenizer, options: Train):
     return lambda model, step: {"test_nll": nll(model, indices, test.labels, seed=0)}
 
 # %% ../nbs/17_cli.ipynb #023c76fc
-def evaluate(
-    options: Evaluate,
+def run_evaluate(
+    options: Evaluate,  # what was typed, and defaults
 ) -> None:
     "Measure tokenizer, generator and samples, and write metrics.json."
     import time
@@ -542,8 +545,8 @@ def evaluate(
     print(f"measured on {test.source}; all figures in {options.out}")
 
 # %% ../nbs/17_cli.ipynb #dd40cdb1
-def benchmark(
-    options: Benchmark,
+def run_benchmark(
+    options: Benchmark,  # what was typed, and defaults
 ) -> None:
     "Time each hot path beside its naive version, after both agreed on the numbers."
     import time
@@ -610,8 +613,8 @@ def _about_model(name: str, on: Machine) -> dict[str, object]:
     return rows
 
 # %% ../nbs/17_cli.ipynb #c83ed005
-def info(
-    options: Info,
+def run_info(
+    options: Info,  # what was typed, and defaults
 ) -> None:
     "Print what this machine offers, or what a model consists of."
     _print_rows(_about_machine(options.on) if options.model is None
@@ -631,11 +634,9 @@ def one_line(
     return text if len(text) <= longest else text[:longest - 3] + "..."
 
 # %% ../nbs/17_cli.ipynb #ae9d5a17
-COMMANDS = {"demo": demo, "train-vae": train_vae, "train": train, "generate": generate,
-            "reconstruct": reconstruct,
-            "evaluate": evaluate, "benchmark": benchmark, "info": info}
-# one measures what kept memory is worth, in processes of its own; the other computes nothing
-_OWN_MEMORY = (Benchmark, Info)
+COMMANDS = {"demo": run_demo_command, "train-vae": run_train_vae, "train": run_train, "generate": run_generate,
+            "reconstruct": run_reconstruct, "evaluate": run_evaluate, "benchmark": run_benchmark, "info": run_info}
+_OWN_MEMORY = (Benchmark, Info)   # one measures kept memory, in processes of its own; the other computes nothing
 
 
 def run(
