@@ -80,14 +80,16 @@ class ARModel(KeepsFloat32):
             raise ValueError(f"config: expected an ARConfig, got {type(config).__name__}")
         if head is not None and order is not None:
             raise ValueError("order: expected None, a head of your own knows its order, got one")
-        if head is None:
-            if config.head is None:
-                raise ValueError("head: expected a HeadConfig in the config or a head of your own, got neither")
-            head = make_head(config.head, order)
+        if head is None and config.head is None:
+            raise ValueError("head: expected a HeadConfig in the config or a head of your own, got neither")
         _check_levels(levels, config)
         self.config = config
         self.register_buffer("levels", levels.detach().to(torch.float32, copy=True), persistent=False)
-        backbone = make_backbone(config.backbone) if backbone is None else backbone
+        if backbone is None:   # first, since both draw their weights from torch's own generator
+            backbone = make_backbone(config.backbone)
+        if head is None:
+            assert config.head is not None
+            head = make_head(config.head, order)
         self.backbone, self.head = _complete("backbone", backbone), _complete("head", head)
         for name in ("backbone", "head"):   # ours, and any that states its sizes as ours do
             _check_sizes(name, getattr(getattr(self, name), "config", None), "the model", tokens=self.tokens,
