@@ -1,12 +1,18 @@
 "The generation loop: every option changes the result as predicted, and nothing else does."
+import copy
+import dataclasses
+import importlib
 import math
+import pkgutil
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tokenbridge
 from tests.tools.tiny import tiny_config
+from tokenbridge import checks
 from tokenbridge.backbone import BackboneConfig
 from tokenbridge.data import hashed_seed
 from tokenbridge.generation import (
@@ -37,7 +43,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def shaken(config: ARConfig, seed: int = 0) -> ARModel:
     "A model whose weights are far from their zero start, so that every input has an effect."
-    d, k = config.head.dims, config.head.num_levels
+    d, k = config.backbone.dims, config.head.num_levels
     model, generator = ARModel(config, torch.linspace(-2, 2, k).repeat(d, 1)).eval(), seeded(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -53,6 +59,18 @@ def model() -> ARModel:
 @pytest.fixture(scope="module")
 def causal() -> ARModel:
     return shaken(tiny_config("causal"))
+
+
+@pytest.fixture(scope="module")
+def parallel() -> ARModel:
+    config = tiny_config("masked")
+    return shaken(ARConfig(config.backbone, dataclasses.replace(config.head, kind="parallel")))
+
+
+@pytest.fixture(scope="module")
+def causal_parallel() -> ARModel:
+    config = tiny_config("causal")
+    return shaken(ARConfig(config.backbone, dataclasses.replace(config.head, kind="parallel")))
 
 
 def generate(model: ARModel, seed: int = 0, labels: torch.Tensor = LABELS, **options) -> torch.Tensor:
@@ -152,11 +170,11 @@ def naive(model: ARModel, labels: torch.Tensor, plan: Plan, cfg_scale: float, sc
     return torch.cat(images)
 
 
-@pytest.mark.parametrize("kind", ["masked", "causal"])
+@pytest.mark.parametrize("kind", ["model", "causal", "parallel", "causal_parallel"])
 @pytest.mark.parametrize("cfg_scale, schedule",
                          [(1.0, "linear"), (3.0, "linear"), (2.5, "constant"), (0.0, "constant")])
 def test_equals_the_naive_loop(kind, cfg_scale, schedule, request):
-    model = request.getfixturevalue("model" if kind == "masked" else "causal")
+    model = request.getfixturevalue(kind)
     plan = draw_plan(model, torch.ones(len(LABELS), N, dtype=torch.bool), generator=seeded(1))
     with torch.no_grad():
         slow = naive(model, LABELS, plan, cfg_scale, schedule, temperature=0.9, top_k=5)
@@ -243,7 +261,8 @@ def test_linear_and_constant_schedule_differ_where_they_should(model):
 
 
 # ---------------------------------------------------------------------- randomness belongs to the image
-CASES = [("model", order) for order in (None, *ORDERS)] + [("causal", None)]
+CASES = [(kind, order) for kind in ("model", "parallel") for order in (None, *ORDERS)]
+CASES += [("causal", None), ("causal_parallel", None)]
 
 
 def hidden_of(num: int) -> torch.Tensor:
@@ -269,7 +288,7 @@ def test_chunks_change_nothing_and_seeds_do(model, order, cfg_scale):
 @pytest.mark.parametrize("cfg_scale", [1.0, 3.0])
 def test_the_same_four_whether_four_or_five_are_asked_for(kind, order, cfg_scale, request):
     model = request.getfixturevalue(kind)
-    options = dict(order=order, steps=3 if kind == "model" else None, cfg_scale=cfg_scale, seed=7)
+    options = dict(order=order, steps=None if "causal" in kind else 3, cfg_scale=cfg_scale, seed=7)
     five = generate_indices(model, LABELS, **options)
     assert torch.equal(generate_indices(model, LABELS[:4], **options), five[:4])
     # other neighbours, other chunks
@@ -300,7 +319,7 @@ def test_plans_are_the_same_bit_for_bit(kind, order, request):
     # what else is hidden, and in how many steps, changes no draw
     fewer = hidden_of(5)
     fewer[1:, :3] = False
-    if kind == "model":
+    if "causal" not in kind:
         assert same_plan(draw_plan(model, fewer, 2, order, seed=7).rows(slice(0, 1)), five.rows(slice(0, 1)))
         assert torch.equal(draw_plan(model, fewer, 2, order, seed=7).noise, five.noise)
 
@@ -432,6 +451,12 @@ def test_no_labels_at_all(model):
     assert torch.equal(generate(model, labels=None, known=known), generate(model, labels=nobody, known=known))
 
 
+def test_labels_may_be_integers_in_a_list(model):
+    assert torch.equal(generate(model, labels=LABELS.tolist()), generate(model))
+    assert torch.equal(generate(model, labels=tuple(LABELS.tolist())), generate(model))
+    assert torch.equal(generate(model, labels=LABELS.to(torch.uint8)), generate(model))
+
+
 # ---------------------------------------------------------------------- the causal backbone
 @pytest.mark.parametrize("cfg_scale", [1.0, 3.0])
 def test_causal_cached_equals_uncached(causal, cfg_scale, monkeypatch):
@@ -456,6 +481,45 @@ def test_causal_goes_on_from_a_known_beginning(causal):
 def test_causal_refuses_what_it_cannot_do(causal, options, word):
     with pytest.raises(ValueError, match=word):
         generate(causal, **options)
+
+
+# ---------------------------------------------------------------------- checks stand at the door
+@pytest.fixture
+def looks(monkeypatch) -> list[tuple[str, str]]:
+    "Every call of a check of tensors, as (function, name of the argument), in whatever module it is made."
+    made: list[tuple[str, str]] = []
+    modules = [importlib.import_module(f"tokenbridge.{each.name}")
+               for each in pkgutil.iter_modules(tokenbridge.__path__) if not each.name.startswith("_")]
+    for check in ("check_tensor", "check_finite", "check_indices"):
+        def counted(name, *rest, check=check, plain=getattr(checks, check), **options):
+            made.append((check, name))
+            return plain(name, *rest, **options)
+        for module in modules:
+            if hasattr(module, check):
+                monkeypatch.setattr(module, check, counted)
+    return made
+
+
+@pytest.mark.parametrize("head", ["dimensions", "parallel"])
+@pytest.mark.parametrize("order", [None, "confidence"])
+def test_sixteen_steps_look_at_few_shapes_and_at_no_values(looks, head, order):
+    config = tiny_config("masked", tokens=16)
+    model = shaken(ARConfig(config.backbone, dataclasses.replace(config.head, kind=head)))
+    looks.clear()
+    generate_indices(model, torch.arange(16) % 3, steps=16, cfg_scale=3.0, order=order, seed=0)
+    shapes = [name for check, name in looks if check == "check_tensor"]
+    assert 10 < len(shapes) <= 100, shapes
+    # values: the labels at the door, once by us and once by the backbone's start; nothing within the loop
+    # but the head's one look for NaN, which asks for details only where it finds one
+    assert [pair for pair in looks if pair[0] != "check_tensor"] == 2 * [("check_indices", "labels")]
+
+
+def test_a_nan_in_the_weights_is_no_ordinary_image(model):
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        next(broken.head.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match="NaN"):
+        generate(broken)
 
 
 # ---------------------------------------------------------------------- manners
