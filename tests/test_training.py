@@ -1,6 +1,7 @@
 "The training loop: exact, resumable, and loud when something is wrong."
 import copy
 import errno
+import hashlib
 import json
 import math
 import os
@@ -17,37 +18,15 @@ from unittest import mock
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from tests import training_runs
-from tokenbridge import training
+from tests.training_runs import same
+from tokenbridge import checkpoints, training
+from tokenbridge.checkpoints import Checkpoint, load_checkpoint, newest_checkpoint
 from tokenbridge.files import load_tensors
-from tokenbridge.training import (
-    Checkpoint,
-    Muon,
-    TrainConfig,
-    choose_precision,
-    ema_decay_at,
-    ema_init,
-    ema_update_,
-    keep_freed_memory,
-    layers_compiled,
-    learning_rate,
-    level_steps,
-    load_checkpoint,
-    make_optimizers,
-    newest_checkpoint,
-    orthogonalize,
-    pack_optimizers,
-    save_checkpoint,
-    split_parameters,
-    step_seed,
-    train,
-    unpack_optimizers_,
-    weights_swapped,
-)
+from tokenbridge.optim import Muon, TrainConfig, ema_init, learning_rate
+from tokenbridge.training import choose_precision, keep_freed_memory, layers_compiled, step_seed, train
 
 ROOT = Path(__file__).resolve().parents[1]
 TASKS = list(training_runs.TASKS)
@@ -66,10 +45,6 @@ def launch(*arguments, **options):
     return subprocess.run([sys.executable, "-m", *map(str, arguments)], cwd=ROOT, env=environment,
                           capture_output=True, text=True,
                           timeout=900, **options)
-
-
-def same(a: dict, b: dict) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def files_of(folder) -> Checkpoint:
@@ -204,14 +179,6 @@ def test_two_checkpoints_stay(finished):
         "step-000036"]
 
 
-def test_checkpoints_beyond_a_million_steps_are_ordered(tmp_path):
-    for step in (999_999, 1_000_000):
-        save_checkpoint(tmp_path,
-                        Checkpoint(step, {}, {"a": torch.ones(1)}, {"a": torch.ones(1)}, {"a": torch.ones(1)},
-                                   [], {}))
-    assert newest_checkpoint(tmp_path).name == "step-1000000"
-
-
 def test_a_folder_without_a_whole_checkpoint_is_not_begun_anew(tmp_path):
     interrupted(tmp_path, 29)
     history = (tmp_path / "history.jsonl").read_bytes()
@@ -332,7 +299,7 @@ def test_a_pickle_in_a_checkpoint_is_an_error(tmp_path):
     folder = interrupted(tmp_path, 10) / "step-000008"
     torch.save({"a": torch.ones(1)}, folder / "model.safetensors")
     state = json.loads((folder / "state.json").read_text())
-    state["sha256"]["model.safetensors"] = training.hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    state["sha256"]["model.safetensors"] = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     (folder / "state.json").write_text(json.dumps(state))
     with pytest.raises(OSError, match="got a pickle"):
         load_checkpoint(folder)
@@ -366,13 +333,13 @@ def test_a_gradient_that_is_not_finite_stops():
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, finished):
-    arguments, write = training_runs.make("images"), training.save_tensors
+    arguments, write = training_runs.make("images"), checkpoints.save_tensors
 
     def full(path, tensors):
         if "writing-000024" in str(path) and path.name == "optimizer.safetensors":
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(path, tensors)
-    with mock.patch.object(training, "save_tensors", full), pytest.raises(OSError) as caught:
+    with mock.patch.object(checkpoints, "save_tensors", full), pytest.raises(OSError) as caught:
         train(**arguments, folder=tmp_path)
     assert caught.value.errno == errno.ENOSPC
     assert str(caught.value).startswith(f"cannot write checkpoint {tmp_path}/checkpoints/step-000024: No space left on device")
@@ -395,15 +362,6 @@ def test_gradients_from_before_do_not_count():
     for parameter in used["module"].parameters():
         parameter.grad = torch.full_like(parameter, 7.0)
     assert train(**fresh).history == train(**used).history
-
-
-def test_an_average_of_16_bit_weights_moves():
-    parameter = {"w": torch.ones(3, dtype=torch.bfloat16)}
-    ema = training.ema_init(parameter)
-    for _ in range(2000):
-        training.ema_update_(ema, {"w": torch.full((3,), 1.5, dtype=torch.bfloat16)}, 0.999)
-    assert ema["w"].dtype == torch.float32 and torch.allclose(ema["w"],
-        torch.tensor(1.5 - 0.5 * 0.999 ** 2000), atol=1e-3)
 
 
 def test_a_module_may_have_infinite_buffers(tmp_path):
@@ -445,39 +403,6 @@ def test_an_unwritable_folder_is_named(tmp_path):
 
 # ---- schedule
 
-@given(st.integers(1, 400), st.integers(0, 100), st.floats(0, 1),
-       st.sampled_from(["cosine", "constant", "trapezoid"]), st.floats(0, 1))
-def test_schedule(steps, warmup, final, schedule, cooldown):
-    config = TrainConfig(steps, warmup=warmup, lr=2.0, final_lr=2 * final, schedule=schedule,
-                         cooldown=cooldown)
-    rates = [learning_rate(step, config) for step in range(steps)]
-    assert all(0 < rate <= 2 for rate in rates[:-1])
-    rising, falling = rates[:warmup], rates[warmup:]
-    assert rising == pytest.approx([2 * (i + 1) / warmup for i in range(len(rising))])
-    assert falling == sorted(falling, reverse=True)
-    assert not falling or falling[0] == 2.0
-    if schedule == "constant":
-        assert set(falling) <= {2.0}
-    if schedule == "trapezoid":
-        level = level_steps(config)
-        assert set(rates[warmup:level]) <= {2.0} and steps - level == min(round(cooldown * steps),
-            max(0, steps - warmup))
-    longer = [learning_rate(step, replace(config, steps=2 * steps)) for step in range(level_steps(config))]
-    assert longer == rates[:level_steps(config)]
-
-
-def test_cosine_at_known_places():
-    config = TrainConfig(110, warmup=10, lr=1.0, final_lr=0.2)
-    assert [learning_rate(step, config)
-            for step in (0, 9, 10, 60, 110, 500)] == pytest.approx([0.1, 1, 1, 0.6, 0.2, 0.2])
-
-
-def test_trapezoid_at_known_places():
-    config = TrainConfig(100, warmup=10, lr=1.0, final_lr=0.2, schedule="trapezoid", cooldown=0.4)
-    assert level_steps(config) == 60
-    assert [learning_rate(step, config)
-            for step in (0, 9, 10, 60, 80, 100, 500)] == pytest.approx([0.1, 1, 1, 1, 0.6, 0.2, 0.2])
-
 
 def test_schedule_reaches_every_optimizer():
     seen = []
@@ -494,17 +419,6 @@ def test_schedule_reaches_every_optimizer():
 
 
 # ---- averaged weights
-
-def test_ema_is_the_written_out_recurrence():
-    generator = torch.Generator().manual_seed(0)
-    values = torch.randn(50, 3, 4, generator=generator)
-    ema, expected = ema_init({"a": values[0]}), values[0].double()
-    for step in range(1, 50):
-        decay = min(0.9, step / (19 + step))
-        assert ema_decay_at(step - 1, 0.9) == decay
-        ema_update_(ema, {"a": values[step]}, decay)
-        expected = decay * expected + (1 - decay) * values[step].double()
-    torch.testing.assert_close(ema["a"].double(), expected, atol=1e-6, rtol=0)
 
 
 def test_training_averages_its_weights():
@@ -538,15 +452,6 @@ def test_evaluation_sees_averaged_weights_and_leaves_no_trace():
     assert [row["value"] for row in result.history if "value" in row] == [15, 30, 36]
     assert torch.equal(seen[-1], result.ema["out.weight"])
     assert same(result.ema, train(**plain).ema)
-
-
-def test_swapped_weights_come_back_after_an_error():
-    module = nn.Linear(3, 2)
-    before = ema_init(module.state_dict())
-    with pytest.raises(KeyError), weights_swapped(module, {"weight": torch.zeros(2, 3)}) as inside:
-        assert not inside.weight.any() and not inside.training
-        raise KeyError
-    assert same(before, module.state_dict()) and module.training
 
 
 # ---- gradients
@@ -598,78 +503,7 @@ def test_only_named_parameters_are_trained(tmp_path):
     assert all(p.requires_grad for p in arguments["module"].parameters())
 
 
-def test_parameters_are_sorted():
-    groups = split_parameters(training_runs.TinyTokens())
-    assert groups["blocks"] == [f"blocks.{i}.{name}.weight" for i in range(2) for name in ("qkv", "proj")]
-    assert groups["decayed"] == ["out.weight"]
-    assert {"embed.weight", "position", "out.bias", "blocks.0.norm.weight",
-            "blocks.0.norm.bias"} <= set(groups["plain"])
-    assert sorted(sum(groups.values(), [])) == sorted(name for name,
-        _ in training_runs.TinyTokens().named_parameters())
-    assert "enter.weight" in split_parameters(training_runs.TinyImages())["decayed"]
-
-
 # ---- Muon
-
-SHAPES = [(24, 24), (48, 16), (16, 48), (1, 5), (7, 1)]
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_singular_values_come_near_one(shape):
-    matrices = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
-    before, values = (torch.linalg.svdvals(m).flatten() for m in (matrices, orthogonalize(matrices)))
-    large = before > 0.03 * before.max()  # of a square matrix the smallest ones need more iterations
-    assert values.max() < 1.3 and values[large].min() > 0.5 and large.float().mean() > 0.9
-    left, _, right = torch.linalg.svd(matrices, full_matrices=False)
-    cosine = (orthogonalize(matrices) * (left @ right)).sum((1,
-        2)) / (orthogonalize(matrices).norm(dim=(1, 2)) * (left @ right).norm(dim=(1, 2)))
-    assert cosine.min() > 0.9, "the directions of the singular vectors stay"
-
-
-def test_a_zero_gradient_stays_zero():
-    assert not orthogonalize(torch.zeros(2, 4, 4)).any()
-
-
-@pytest.mark.parametrize("shape", SHAPES[:3])
-def test_muon_moves_like_torch(shape):
-    generator = torch.Generator().manual_seed(1)
-    ours, theirs = (nn.Parameter(torch.ones(shape)) for _ in range(2))
-    optimizers = [Muon([ours], 0.02, weight_decay=0.1), torch.optim.Muon([theirs], 0.02, weight_decay=0.1)]
-    for _ in range(4):
-        ours.grad = theirs.grad = torch.randn(shape, generator=generator)
-        for optimizer in optimizers:
-            optimizer.step()
-    moved = [p.detach() - (1 - 0.002) ** 4 for p in (ours, theirs)]
-    assert (moved[0] - moved[1]).norm() < 0.03 * moved[1].norm(), "torch iterates in bf16"
-
-
-def test_parts_are_orthogonalized_one_by_one():
-    generator = torch.Generator().manual_seed(2)
-    whole = nn.Parameter(torch.zeros(24, 8))
-    single = [nn.Parameter(torch.zeros(8, 8)) for _ in range(3)]
-    grad = torch.randn(24, 8, generator=generator)
-    whole.grad = grad
-    for p, piece in zip(single, grad.chunk(3)):
-        p.grad = piece
-    Muon([whole], parts={whole: 3}).step()
-    Muon(single).step()
-    torch.testing.assert_close(whole.detach(), torch.cat([p.detach() for p in single]))
-
-
-def test_optimizer_memories_survive_the_trip():
-    arguments = training_runs.make("tokens")
-    module, config = arguments["module"], arguments["config"]
-    optimizers = make_optimizers(module, config)
-    assert [type(optimizer) for optimizer in optimizers] == [torch.optim.AdamW, Muon]
-    for p in module.parameters():
-        p.grad = torch.ones_like(p)
-    for optimizer in optimizers:
-        optimizer.step()
-    packed = pack_optimizers(module, optimizers)
-    assert {key.rsplit("|")[1] for key in packed} == {"momentum", "exp_avg", "exp_avg_sq", "step"}
-    fresh = make_optimizers(module, config)
-    unpack_optimizers_(module, fresh, packed)
-    assert same(packed, pack_optimizers(module, fresh))
 
 
 # ---- seeds and precision
@@ -798,11 +632,6 @@ def test_compiled_training_is_the_same_training():
     assert compiled_while_evaluating == [None] * 12
 
 
-def test_a_list_of_betas_is_the_same_settings():
-    listed, paired = TrainConfig(1, betas=[0.8, 0.9]), TrainConfig(1, betas=(0.8, 0.9))
-    assert listed == paired and hash(listed) == hash(paired)
-
-
 def test_bf16_trains_with_fp32_weights():
     seen = []
     arguments = training_runs.make("images", replace(training_runs.CONFIG, steps=2, precision="bf16"))
@@ -852,28 +681,13 @@ def test_micro_batches_report_the_same_scalars():
         train(**arguments | dict(loss_fn=loss_fn))
 
 
-class Tied(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first, self.second, self.quiet = nn.Linear(3, 3), nn.Linear(3, 3), nn.Dropout(0.5)
-        self.second.weight = self.first.weight
-
-
 def test_shared_parameters_are_averaged_under_each_name():
-    module = Tied()
+    module = training_runs.Tied()
     result = train(module, lambda m, batch, generator: m.second(m.first(batch[0])).square().mean(),
                    lambda ids, generator: (torch.ones(len(ids), 3),),
                    8, TrainConfig(12, batch_size=4, warmup=0, precision="fp32"), progress=False, device="cpu")
     assert torch.equal(result.ema["first.weight"], result.ema["second.weight"])
     assert not torch.equal(result.ema["second.weight"], module.second.weight)
-
-
-def test_swapping_leaves_every_part_in_its_mode():
-    module = Tied().train()
-    module.quiet.eval()
-    with training.weights_swapped(module, {"first.weight": torch.zeros(3, 3)}):
-        assert not module.first.training
-    assert module.training and module.first.training and not module.quiet.training
 
 
 @pytest.mark.parametrize("name", ["loss", "lr", "step", "rows"])

@@ -15,8 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tokenbridge import training
-from tokenbridge.training import TrainConfig, train
+from tokenbridge import checkpoints
+from tokenbridge.files import save_tensors
+from tokenbridge.optim import Muon, TrainConfig
+from tokenbridge.training import train
 
 CONFIG = TrainConfig(36, batch_size=8, accumulation=2, warmup=5, log_every=5, save_every=8, eval_every=15,
                      precision="fp32", seed=3)
@@ -62,6 +64,15 @@ class TinyImages(nn.Module):
 
     def forward(self, images):
         return self.leave(self.dropout(F.relu(self.norm(self.enter(images)))))
+
+
+class Tied(nn.Module):
+    "Two layers that share their weights, and a part to be put into eval mode."
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.quiet = nn.Linear(3, 3), nn.Linear(3, 3), nn.Dropout(0.5)
+        self.second.weight = self.first.weight
 
 
 def _numbers(*shape) -> torch.Tensor:
@@ -151,6 +162,11 @@ def size_of_weights(module, step) -> dict:
     return {"size": sum(float(p.detach().double().abs().sum()) for p in module.parameters())}
 
 
+def same(a: dict, b: dict) -> bool:
+    "Whether two dictionaries hold equal tensors under equal names."
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
 def in_fork(work) -> tuple[int, int]:
     "Run work(write end of a pipe) in a forked child; return its process id and the read end."
     read_end, write_end = os.pipe()
@@ -191,7 +207,7 @@ def killed_in_checkpoint(task: str, folder: str, place: str) -> int:
                 Path(path).write_bytes(b"\0" * 100)
                 if path.name == "optimizer.safetensors":
                     die()
-            training.save_tensors = torn
+            checkpoints.save_tensors = torn
         elif place == "before the rename":
             os.rename = die
         else:
@@ -237,8 +253,8 @@ def apart(folder: str) -> None:
     torch.distributed.init_process_group("gloo")
     rank, matrix = torch.distributed.get_rank(), nn.Parameter(torch.zeros(4, 6))
     matrix.grad = _numbers(4, 6) * (1 - 2 * rank)
-    training.Muon([matrix], lr=1.0).step()
-    training.save_tensors(Path(folder) / f"{rank}.safetensors", {"moved": matrix.detach()})
+    Muon([matrix], lr=1.0).step()
+    save_tensors(Path(folder) / f"{rank}.safetensors", {"moved": matrix.detach()})
     sys.stdout.flush()
     os._exit(0)
 

@@ -1,0 +1,164 @@
+"What moves the weights: schedule, averages, groups of parameters, Muon."
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from tests import training_runs
+from tests.training_runs import same
+from tokenbridge.optim import (
+    Muon,
+    TrainConfig,
+    ema_decay_at,
+    ema_init,
+    ema_update_,
+    learning_rate,
+    level_steps,
+    orthogonalize,
+    split_parameters,
+    weights_swapped,
+)
+
+# ---- schedule
+
+@given(st.integers(1, 400), st.integers(0, 100), st.floats(0, 1),
+       st.sampled_from(["cosine", "constant", "trapezoid"]), st.floats(0, 1))
+def test_schedule(steps, warmup, final, schedule, cooldown):
+    config = TrainConfig(steps, warmup=warmup, lr=2.0, final_lr=2 * final, schedule=schedule,
+                         cooldown=cooldown)
+    rates = [learning_rate(step, config) for step in range(steps)]
+    assert all(0 < rate <= 2 for rate in rates[:-1])
+    rising, falling = rates[:warmup], rates[warmup:]
+    assert rising == pytest.approx([2 * (i + 1) / warmup for i in range(len(rising))])
+    assert falling == sorted(falling, reverse=True)
+    assert not falling or falling[0] == 2.0
+    if schedule == "constant":
+        assert set(falling) <= {2.0}
+    if schedule == "trapezoid":
+        level = level_steps(config)
+        assert set(rates[warmup:level]) <= {2.0} and steps - level == min(round(cooldown * steps),
+            max(0, steps - warmup))
+    longer = [learning_rate(step, replace(config, steps=2 * steps)) for step in range(level_steps(config))]
+    assert longer == rates[:level_steps(config)]
+
+
+def test_cosine_at_known_places():
+    config = TrainConfig(110, warmup=10, lr=1.0, final_lr=0.2)
+    assert [learning_rate(step, config)
+            for step in (0, 9, 10, 60, 110, 500)] == pytest.approx([0.1, 1, 1, 0.6, 0.2, 0.2])
+
+
+def test_trapezoid_at_known_places():
+    config = TrainConfig(100, warmup=10, lr=1.0, final_lr=0.2, schedule="trapezoid", cooldown=0.4)
+    assert level_steps(config) == 60
+    assert [learning_rate(step, config)
+            for step in (0, 9, 10, 60, 80, 100, 500)] == pytest.approx([0.1, 1, 1, 1, 0.6, 0.2, 0.2])
+
+
+# ---- averaged weights
+
+def test_ema_is_the_written_out_recurrence():
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(50, 3, 4, generator=generator)
+    ema, expected = ema_init({"a": values[0]}), values[0].double()
+    for step in range(1, 50):
+        decay = min(0.9, step / (19 + step))
+        assert ema_decay_at(step - 1, 0.9) == decay
+        ema_update_(ema, {"a": values[step]}, decay)
+        expected = decay * expected + (1 - decay) * values[step].double()
+    torch.testing.assert_close(ema["a"].double(), expected, atol=1e-6, rtol=0)
+
+
+def test_an_average_of_16_bit_weights_moves():
+    parameter = {"w": torch.ones(3, dtype=torch.bfloat16)}
+    ema = ema_init(parameter)
+    for _ in range(2000):
+        ema_update_(ema, {"w": torch.full((3,), 1.5, dtype=torch.bfloat16)}, 0.999)
+    assert ema["w"].dtype == torch.float32 and torch.allclose(ema["w"],
+        torch.tensor(1.5 - 0.5 * 0.999 ** 2000), atol=1e-3)
+
+
+def test_swapped_weights_come_back_after_an_error():
+    module = nn.Linear(3, 2)
+    before = ema_init(module.state_dict())
+    with pytest.raises(KeyError), weights_swapped(module, {"weight": torch.zeros(2, 3)}) as inside:
+        assert not inside.weight.any() and not inside.training
+        raise KeyError
+    assert same(before, module.state_dict()) and module.training
+
+
+def test_swapping_leaves_every_part_in_its_mode():
+    module = training_runs.Tied().train()
+    module.quiet.eval()
+    with weights_swapped(module, {"first.weight": torch.zeros(3, 3)}):
+        assert not module.first.training
+    assert module.training and module.first.training and not module.quiet.training
+
+
+# ---- settings and groups of parameters
+
+def test_a_list_of_betas_is_the_same_settings():
+    listed, paired = TrainConfig(1, betas=[0.8, 0.9]), TrainConfig(1, betas=(0.8, 0.9))
+    assert listed == paired and hash(listed) == hash(paired)
+
+
+def test_parameters_are_sorted():
+    groups = split_parameters(training_runs.TinyTokens())
+    assert groups["blocks"] == [f"blocks.{i}.{name}.weight" for i in range(2) for name in ("qkv", "proj")]
+    assert groups["decayed"] == ["out.weight"]
+    assert {"embed.weight", "position", "out.bias", "blocks.0.norm.weight",
+            "blocks.0.norm.bias"} <= set(groups["plain"])
+    assert sorted(sum(groups.values(), [])) == sorted(name for name,
+        _ in training_runs.TinyTokens().named_parameters())
+    assert "enter.weight" in split_parameters(training_runs.TinyImages())["decayed"]
+
+
+# ---- Muon
+
+SHAPES = [(24, 24), (48, 16), (16, 48), (1, 5), (7, 1)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_singular_values_come_near_one(shape):
+    matrices = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
+    before, values = (torch.linalg.svdvals(m).flatten() for m in (matrices, orthogonalize(matrices)))
+    large = before > 0.03 * before.max()  # of a square matrix the smallest ones need more iterations
+    assert values.max() < 1.3 and values[large].min() > 0.5 and large.float().mean() > 0.9
+    left, _, right = torch.linalg.svd(matrices, full_matrices=False)
+    cosine = (orthogonalize(matrices) * (left @ right)).sum((1,
+        2)) / (orthogonalize(matrices).norm(dim=(1, 2)) * (left @ right).norm(dim=(1, 2)))
+    assert cosine.min() > 0.9, "the directions of the singular vectors stay"
+
+
+def test_a_zero_gradient_stays_zero():
+    assert not orthogonalize(torch.zeros(2, 4, 4)).any()
+
+
+@pytest.mark.parametrize("shape", SHAPES[:3])
+def test_muon_moves_like_torch(shape):
+    generator = torch.Generator().manual_seed(1)
+    ours, theirs = (nn.Parameter(torch.ones(shape)) for _ in range(2))
+    optimizers = [Muon([ours], 0.02, weight_decay=0.1), torch.optim.Muon([theirs], 0.02, weight_decay=0.1)]
+    for _ in range(4):
+        ours.grad = theirs.grad = torch.randn(shape, generator=generator)
+        for optimizer in optimizers:
+            optimizer.step()
+    moved = [p.detach() - (1 - 0.002) ** 4 for p in (ours, theirs)]
+    assert (moved[0] - moved[1]).norm() < 0.03 * moved[1].norm(), "torch iterates in bf16"
+
+
+def test_parts_are_orthogonalized_one_by_one():
+    generator = torch.Generator().manual_seed(2)
+    whole = nn.Parameter(torch.zeros(24, 8))
+    single = [nn.Parameter(torch.zeros(8, 8)) for _ in range(3)]
+    grad = torch.randn(24, 8, generator=generator)
+    whole.grad = grad
+    for p, piece in zip(single, grad.chunk(3)):
+        p.grad = piece
+    Muon([whole], parts={whole: 3}).step()
+    Muon(single).step()
+    torch.testing.assert_close(whole.detach(), torch.cat([p.detach() for p in single]))
+
