@@ -1,7 +1,7 @@
-"""The official model written down once more, plainly and slowly, as an oracle that shares no line with the package.
+"""The official model once more, plainly and slowly, as an oracle that shares no line with the package.
 
-Weights are a dictionary of tensors under the official names. Nothing is cached, nothing is batched that need not be, every
-linear layer is a matrix product in sight. Run as a script, it makes the golden files beside it:
+Weights are a dictionary of tensors under the official names. Nothing is cached, nothing is batched that need
+not be, every linear layer is a matrix product in sight. Run as a script, it makes the golden files beside it:
 
     python tests/reference_official.py
 """
@@ -52,7 +52,7 @@ def normal_quantile(p: float) -> float:
 
 
 def level_values(num_levels: int, sigma_range: float = 3.0) -> list[float]:
-    "Mean of a standard normal in each of equally probable regions, whose boundaries are clipped to the range."
+    "Means of a standard normal in equally probable regions whose boundaries are clipped to the range."
     edges = [-sigma_range] + [normal_quantile(i / num_levels) for i in range(1, num_levels)] + [sigma_range]
     edges = [min(max(edge, -sigma_range), sigma_range) for edge in edges]
     density = [math.exp(-edge * edge / 2) / math.sqrt(2 * math.pi) for edge in edges]
@@ -97,7 +97,7 @@ def vit_block(weights: dict, name: str, x: Tensor, heads: int, eps: float) -> Te
 
 
 def encode(weights: dict, config: dict, latents: Tensor, class_vector: Tensor, mask: list[int]) -> Tensor:
-    "One image: latents (n, d), mask 1 = hidden. The buffer positions and the visible tokens after the encoder."
+    "One image: latents (n, d), mask 1 = hidden. Buffer positions and visible tokens after the encoder."
     buffer = config["buffer_size"]
     tokens = linear(weights, "z_proj", latents)
     x = torch.cat([class_vector.expand(buffer, -1), tokens]) + weights["encoder_pos_embed_learned"][0]
@@ -123,7 +123,7 @@ def decode(weights: dict, config: dict, encoded: Tensor, mask: list[int]) -> Ten
 
 # ---------------------------------------------------------------------- head
 def head_block(weights: dict, name: str, x: Tensor, conditions: Tensor, heads: int, eps: float) -> Tensor:
-    "A causal block on one token's sequence (s, K); conditions (s, K) steer shift, scale and gate of every step."
+    "A causal block on one token's sequence (s, K); conditions (s, K) steer shift, scale and gate."
     shift1, scale1, gate1, shift2, scale2, gate2 = linear(weights, name + ".adaLN_modulation.1",
         silu(conditions)).chunk(6, -1)
     normed = layer_norm(x, eps, weights, name + ".norm1") * (1 + scale1) + shift1
@@ -195,7 +195,8 @@ def greedy(weights: dict, config: dict, labels: Tensor, orders: Tensor, steps: i
                 context[vector] = decode(weights, config, encode(weights, config, latents, embedding, mask),
                                          mask)
             strength = 1 + (cfg - 1) * (num - keep) / num
-            guided = context["fake_latent"] + strength * (context["class_emb.weight"] - context["fake_latent"])
+            without = context["fake_latent"]
+            guided = without + strength * (context["class_emb.weight"] - without)
             last = step == steps - 1
             for token in sequence[0 if last else keep:left]:
                 chosen = []

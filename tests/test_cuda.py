@@ -1,4 +1,4 @@
-"The same numbers on a GPU: skipped where there is none, so run them once wherever one is at hand (pytest tests/test_cuda.py)."
+"The same numbers on a GPU; skipped where there is none, so run `pytest tests/test_cuda.py` where one is."
 import copy
 
 import pytest

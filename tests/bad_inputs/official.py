@@ -1,5 +1,6 @@
 "Bad inputs of `official`, and the message each must give."
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,6 +21,12 @@ OPTIONS = dict(order=[3, 0, 4, 1, 2], heads=4, decoder_heads=2)
 CAUSAL = ARConfig(BackboneConfig("causal", tokens=4, dims=2, classes=2, width=8, encoder_blocks=1,
                                  decoder_blocks=1, heads=2),
                   HeadConfig(dims=2, num_levels=3, context_width=8, width=8, blocks=1, heads=2))
+
+SMALL = o.official_config(SIZES, heads=4, decoder_heads=2)
+
+
+def head_is(head) -> ARConfig:
+    return ARConfig(SMALL.backbone, head)
 
 
 def without(name: str, weights: dict = WEIGHTS) -> dict:
@@ -114,8 +121,14 @@ ROWS = {
         (lambda: o.official_config(SIZES, heads=4, decoder_heads=2, norm_eps=0.0), ValueError,
          "norm_eps: expected a number above 0, got 0.0"),
     ],
-    "config_sizes": [(lambda: o.config_sizes(CAUSAL), ValueError,
-                      "config: expected a masked backbone as in the official model, got kind 'causal'")],
+    "config_sizes": [
+        (lambda: o.config_sizes(CAUSAL), ValueError,
+         "config: expected a masked backbone as in the official model, got kind 'causal'"),
+        (lambda: o.config_sizes(head_is(replace(SMALL.head, kind="parallel"))), ValueError,
+         "config: expected a dimension-wise head as in the official model, got kind 'parallel'"),
+        (lambda: o.config_sizes(head_is(None)), ValueError,
+         "config: expected a dimension-wise head as in the official model, got none of ours"),
+    ],
     "official_views": [(lambda: o.official_views(ARModel(CAUSAL, torch.arange(3.0).expand(2, 3))), ValueError,
                         "config: expected a masked backbone")],
     "load_official_model": [
