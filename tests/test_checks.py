@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -24,6 +25,11 @@ def test_good_values_pass():
     c.check_int("x", 3, 0, 3)
     c.check_choice("x", "a", "ab")
     c.check_finite("x", torch.zeros(0))
+    for three in (np.int64(3), np.uint8(3)):   # NumPy's numbers are numbers
+        c.check_int("x", three, 0, 3)
+        c.check_seed(three)
+    for number in (np.float32(0.5), np.float64(0.5), np.int32(1), 10 ** 400):
+        c.check_number("x", number, 0)
     c.check_indices("x", torch.tensor([0, 2]), 3)
 
 
@@ -48,6 +54,7 @@ class Outer:
     name: str = "plain"
     second: Inner = Inner((1,), heads=8)
     options: dict = dataclasses.field(default_factory=dict)
+    maybe: Inner | None = None
 
 
 @given(st.builds(Outer, st.builds(Inner, st.sampled_from([(1,), (2, 3)]), st.sampled_from([4, 8])),
@@ -57,8 +64,10 @@ class Outer:
 def test_what_differs_from_the_defaults_is_enough(config):
     kept = c.non_default(config)
     assert c.config_from_dict(Outer, json.loads(json.dumps(kept)), "f") == config
-    assert ("name" in kept) == (config.name != "plain") and ("heads" in kept["inner"]) == (config.inner.heads != 4)
-    assert ("second" in kept) == (config.second != Inner((1,), heads=8)) and ("options" in kept) == bool(config.options)
+    assert ("name" in kept) == (config.name != "plain")
+    assert ("heads" in kept["inner"]) == (config.inner.heads != 4)
+    assert ("second" in kept) == (config.second != Inner((1,), heads=8))
+    assert ("options" in kept) == bool(config.options)
 
 
 def test_each_key_with_a_default_may_be_missing():
@@ -66,6 +75,10 @@ def test_each_key_with_a_default_may_be_missing():
     values = dataclasses.asdict(config)
     for key in ("name", "second", "options"):
         assert c.config_from_dict(Outer, {k: v for k, v in values.items() if k != key}, "f") == config
+    with pytest.raises(ValueError, match="expected the fields of Inner, got NoneType"):
+        c.config_from_dict(Outer, values | {"inner": None}, "f")
+    assert c.config_from_dict(Outer, values | {"maybe": None}, "f").maybe is None
+    assert c.config_from_dict(Outer, values | {"maybe": {"sizes": [7]}}, "f").maybe == Inner((7,))
     for broken in ({k: v for k, v in values.items() if k != "inner"}, values | {"inner": {"heads": 4}}):
         with pytest.raises(ValueError, match="missing '(inner|sizes)'"):
             c.config_from_dict(Outer, broken, "f")

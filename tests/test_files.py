@@ -123,7 +123,8 @@ def test_killed_writer_leaves_the_old_file(tmp_path):
     path = tmp_path / "kept"
     path.write_text("old")
     code = (f"import os, signal\nfrom tokenbridge import files\nreal = os.write\n"
-            f"def die(handle, data):\n    real(handle, bytes(data)[:3]); os.kill(os.getpid(), signal.SIGKILL)\n"
+            f"def die(handle, data):\n    real(handle, bytes(data)[:3])\n"
+            f"    os.kill(os.getpid(), signal.SIGKILL)\n"
             f"os.write = die\nfiles.atomic_write({str(path)!r}, 'newer text')\n")
     assert subprocess.run(["python", "-c", code]).returncode == -9
     assert path.read_text() == "old"
@@ -419,3 +420,17 @@ def test_a_module_with_infinities_may_keep_them_and_takes_no_nan():
                            "here").mask.tolist() == [-math.inf, 0.0]
     with pytest.raises(ValueError, match="here: mask: holds NaN or infinite"):
         files.load_into(module, {"mask": torch.tensor([math.nan, 0.0])}, "here")
+
+
+def test_tensors_are_copied_only_where_they_must_be(tmp_path, monkeypatch):
+    whole = torch.arange(12.0).reshape(3, 4)
+    tied = {"whole": whole, "again": whole, "rows": whole[1:], "turned": whole.T, "alone": torch.ones(2)}
+    seen = {}
+    import safetensors.torch
+    real = safetensors.torch.save
+    monkeypatch.setattr(safetensors.torch, "save", lambda plain, *rest: (seen.update(plain), real(plain, *rest))[1])
+    files.save_tensors(tmp_path / "x.safetensors", tied)
+    assert [name for name in tied if seen[name].data_ptr() == tied[name].data_ptr()] == ["whole", "alone"]
+    back, _ = files.load_tensors(tmp_path / "x.safetensors")
+    assert all(torch.equal(back[name], tied[name]) for name in tied)
+    assert torch.equal(whole, torch.arange(12.0).reshape(3, 4))

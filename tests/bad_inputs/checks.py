@@ -1,6 +1,7 @@
 "Bad inputs of `checks`, and the message each must give."
 import dataclasses
 
+import numpy as np
 import torch
 
 from tokenbridge import checks as c
@@ -40,11 +41,15 @@ ROWS = {
         (lambda: c.check_number("x", float("inf"), 0), ValueError, "got inf"),
         (lambda: c.check_number("x", 0, 0, open_low=True), ValueError, "x: expected a number above 0, got 0"),
         (lambda: c.check_number("x", True), ValueError, "got True"),
+        (lambda: c.check_number("x", np.float32("nan"), 0), ValueError, "got np.float32(nan)"),
+        (lambda: c.check_number("x", np.bool_(True)), ValueError, "got np.True_"),
     ],
     "check_int": [
         (lambda: c.check_int("x", 1.0, 0), ValueError, "x: expected an integer of at least 0, got 1.0"),
         (lambda: c.check_int("x", 5, 0, 4), ValueError, "x: expected an integer in [0, 4], got 5"),
         (lambda: c.check_int("x", True, 0), ValueError, "got True"),
+        (lambda: c.check_int("x", np.int64(-1), 0), ValueError, "got np.int64(-1)"),
+        (lambda: c.check_int("x", np.float64(1), 0), ValueError, "got np.float64(1.0)"),
     ],
     "check_seed": [
         (lambda: c.check_seed(-1), ValueError,

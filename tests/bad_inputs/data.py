@@ -28,15 +28,15 @@ MEAN = torch.zeros(2, 2, 4, 3)
 
 def token_set(**fields) -> d.TokenSet:
     "A good set of tokens but for these fields."
-    good = dict(tokens=TOKENS, labels=LABELS, num_levels=8, classes=("a",), source="x", made_by={}, mirror=True)
-    return d.TokenSet(**good | fields)
+    good = dict(tokens=TOKENS, labels=LABELS, num_levels=8, classes=("a",), source="x", made_by={})
+    return d.TokenSet(**good | {"mirror": True} | fields)
 
 
 def changed(**metadata: str | None) -> Path:
     "A saved set of tokens with other metadata, None for none."
     tensors, before = load_tensors(token_set().save(FOLDER / "changed.safetensors"))
     after = {key: value for key, value in (before | metadata).items() if value is not None}
-    return save_tensors(FOLDER / "changed.safetensors", {name: x.clone() for name, x in tensors.items()}, after)
+    return save_tensors(FOLDER / "changed.safetensors", {k: x.clone() for k, x in tensors.items()}, after)
 
 
 ROWS = {
@@ -82,9 +82,11 @@ ROWS = {
         (lambda: token_set(made_by="abc"), ValueError, "made_by: expected fingerprints by name, got 'abc'"),
         (lambda: token_set(made_by={"vae": 1}), ValueError, "made_by: expected fingerprints by name"),
     ],
-    "TokenSet.batch": [(lambda: token_set().batch(LABELS[None], GENERATOR), ValueError, "ids: expected shape (b)")],
+    "TokenSet.batch": [(lambda: token_set().batch(LABELS[None], GENERATOR), ValueError,
+                        "ids: expected shape (b)")],
     "TokenSet.take": [(lambda: token_set().take(0), ValueError, "num: expected an integer of at least 1")],
-    "TokenSet.split": [(lambda: token_set().split(2), ValueError, "num: expected an integer in [1, 1], got 2")],
+    "TokenSet.split": [(lambda: token_set().split(2), ValueError,
+                        "num: expected an integer in [1, 1], got 2")],
     "TokenSet.save": [(lambda: token_set().save(FOLDER / "no-classes"), OSError, "no-classes")],
     "TokenSet.load": [
         (lambda: d.TokenSet.load(FOLDER / "none"), OSError, "none: no such file"),
@@ -97,7 +99,8 @@ ROWS = {
         (lambda: d.TokenSet.load(changed(num_levels="2")), ValueError,
          "changed.safetensors: tokens: expected integers in [0, 1], got 7"),
         (lambda: d.TokenSet.load(changed(classes="[")), ValueError, "changed.safetensors: Expecting value"),
-        (lambda: d.TokenSet.load(changed(classes="3")), ValueError, "changed.safetensors: classes: expected a tuple of names, got 3"),
+        (lambda: d.TokenSet.load(changed(classes="3")), ValueError,
+         "changed.safetensors: classes: expected a tuple of names, got 3"),
     ],
     "to_float": [(lambda: d.to_float(IMAGES.float()), ValueError, "images: expected int values")],
     "to_uint8": [(lambda: d.to_uint8(IMAGES), ValueError, "images: expected float values")],

@@ -151,6 +151,7 @@ def in_folder_with(name, call):
 
 
 def with_broken_hub(name):
-    hub = types.SimpleNamespace(snapshot_download=mock.Mock(side_effect=ConnectionError("no route to the hub\nand more")))
+    offline = ConnectionError("no route to the hub\nand more")
+    hub = types.SimpleNamespace(snapshot_download=mock.Mock(side_effect=offline))
     with mock.patch.dict(sys.modules, {"huggingface_hub": hub}):
         return files.find_folder(name)

@@ -1,5 +1,4 @@
 "Bad inputs of `plots`, and the message each must give."
-import os
 import tempfile
 from pathlib import Path
 
