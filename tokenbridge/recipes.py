@@ -20,7 +20,7 @@ from .data import ImageSet, random_flip, to_float
 from .evaluation import evaluate_generator, evaluate_samples, evaluate_tokenizer
 from .files import fingerprint, load_into, loaded
 from .model import ARConfig, ARModel
-from .pipeline import TokenBridge, fingerprints, round_weights_
+from .pipeline import TokenBridge, round_weights_
 from .quantizer import Quantizer, dequantize, spectral_order
 from tokenbridge.training import (
     TrainConfig,
@@ -225,7 +225,7 @@ def train_generator(
         return indices[ids, side].long(), data.labels[ids]
 
     loss_fn = lambda module, batch, generator: module.loss(*batch, generator)
-    same = {"data": _which(data), "tokenizer": fingerprints(bridge.vae, bridge.quantizer),
+    same = {"data": _which(data), "tokenizer": bridge.fingerprints(),
             "shape": asdict(config)}
     result = train(model, loss_fn, make_batch, len(data), schedule, folder, resume, evaluate, device=device,
                    progress=progress,

@@ -10,6 +10,7 @@ import torch
 from tests.tools.tiny import save_tiny, tiny_model
 from tokenbridge import pipeline
 from tokenbridge.data import synthetic_images
+from tokenbridge.generation import SamplingDefaults
 from tokenbridge.pipeline import TokenBridge
 from tokenbridge.quantizer import Quantizer
 
@@ -27,8 +28,11 @@ def full_disk():
         BRIDGE.save_pretrained(HOME / "full")
 
 
+def cast_model():
+    TokenBridge.from_pretrained(HOME / "tiny").bfloat16().save_pretrained(NOWHERE)
+
+
 ROWS = {
-    "fingerprints": "internal: called by TokenBridge with checked parts",
     "round_weights_": [(lambda: pipeline.round_weights_(VAE, torch.float16), ValueError,
                         "dtype: expected one of torch.float32, torch.bfloat16")],
     "Tokenizer": [
@@ -78,6 +82,19 @@ ROWS = {
          "ar: made for other levels (fingerprint"),
         (lambda: TokenBridge(VAE, LEVELS, tiny_model(tokens=16)), ValueError,
          "ar: expected the levels of the quantizer, got others"),
+        (lambda: TokenBridge(VAE, LEVELS, name=None), ValueError, "name: expected a text, got NoneType"),
+        (lambda: TokenBridge(VAE, LEVELS, classes="abc"), ValueError,
+         "classes: expected a list of different names, got 'abc'"),
+        (lambda: TokenBridge(VAE, LEVELS, classes=["cat", "cat"]), ValueError,
+         "classes: expected a list of different names"),
+        (lambda: TokenBridge(VAE, LEVELS, BRIDGE.ar, classes=list("abcd")), ValueError,
+         "classes: expected at most 3 names, one for each class of the AR model, got 4"),
+        (lambda: TokenBridge(VAE, LEVELS, sampling={"cfg_scale": 3}), ValueError,
+         "sampling: expected SamplingDefaults, got dict"),
+        (lambda: TokenBridge(VAE, LEVELS, BRIDGE.ar, sampling=SamplingDefaults(steps=17)), ValueError,
+         "sampling.steps: expected an integer in [1, 16], got 17"),
+        (lambda: TokenBridge(VAE, LEVELS, BRIDGE.ar, sampling=SamplingDefaults(top_k=8)), ValueError,
+         "sampling.top_k: expected an integer in [1, 7], got 8"),
     ],
     "TokenBridge.generate": [
         (lambda: TokenBridge(VAE, LEVELS).generate(LABELS), ValueError,
@@ -85,6 +102,16 @@ ROWS = {
         (lambda: BRIDGE.generate(LABELS + 4), ValueError, "labels: expected integers in [0, 3], got 4"),
         (lambda: BRIDGE.generate(LABELS, steps=17), ValueError,
          "steps: expected an integer in [1, 16], got 17"),
+        (lambda: BRIDGE.generate(), ValueError, "labels: expected labels, num or known, got none of them"),
+        (lambda: BRIDGE.generate(LABELS, num=1), ValueError, "num: expected labels or num, got both"),
+        (lambda: BRIDGE.generate(num=0), ValueError, "num: expected an integer of at least 1, got 0"),
+        (lambda: BRIDGE.generate(num=1, first=-1), ValueError, "first: expected an integer of at least 0"),
+        (lambda: BRIDGE.generate("cat"), ValueError, "labels: expected a tensor, an array or a list, got 'cat'"),
+        (lambda: BRIDGE.generate(3), ValueError, "labels: expected a tensor, an array or a list, got 3"),
+        (lambda: BRIDGE.generate(["cat"]), ValueError, "labels: this model knows no class names, got 'cat'"),
+        (lambda: BRIDGE.generate([None]), ValueError, "labels: expected integers or class names, got [None]"),
+        (lambda: BRIDGE.generate([0.5]), ValueError, "labels: expected int values"),
+        (lambda: BRIDGE.generate(num=1, seed=-1), ValueError, "seed: expected an integer"),
     ],
     "TokenBridge.save_pretrained": [
         (lambda: BRIDGE.save_pretrained(A_FILE), OSError, "cannot write"),
@@ -92,6 +119,7 @@ ROWS = {
          "dtype: expected one of torch.float32, torch.bfloat16"),
         (lambda: BRIDGE.save_pretrained(NOWHERE, dtype=torch.bfloat16), ValueError,
          "does not fit into bfloat16, call round_weights_(vae)"),
+        (cast_model, ValueError, "vae: expected weights in float32, got encoder.patch.weight in bfloat16; a model"),
         (full_disk, OSError, "No space left on device"),
     ],
     "TokenBridge.from_pretrained": [
@@ -99,6 +127,8 @@ ROWS = {
         (lambda: TokenBridge.from_pretrained(NOWHERE), FileNotFoundError, "nowhere is not a folder"),
         (lambda: TokenBridge.from_pretrained(HOME), FileNotFoundError, "config.json: no such file"),
         (lambda: TokenBridge.from_pretrained(None), ValueError, "name_or_path: expected a shipped name"),
+        (lambda: TokenBridge.from_pretrained(HOME / "tiny", ar=VAE), ValueError,
+         "ar: expected an ARModel with the configuration in"),
     ],
     "save_example_tokens": [
         (lambda: pipeline.save_example_tokens(HOME, INDICES, LABELS), FileNotFoundError,
@@ -109,6 +139,13 @@ ROWS = {
          "indices: expected integers in [0, 6], got 7"),
         (lambda: pipeline.save_example_tokens(HOME / "tiny", INDICES, LABELS.repeat(2)), ValueError,
          "labels: expected shape (b), b = 1"),
+    ],
+    "upgrade_folder": [
+        (lambda: pipeline.upgrade_folder(NOWHERE), FileNotFoundError, "config.json: no such file"),
+        (lambda: pipeline.upgrade_folder(HOME / "tiny", classes=["one"] * 3), ValueError,
+         "classes: expected a list of different names"),
+        (lambda: pipeline.upgrade_folder(HOME / "tiny", sampling=3.0), ValueError,
+         "sampling: expected SamplingDefaults, got float"),
     ],
     "load_example_tokens": [
         (lambda: pipeline.load_example_tokens(HOME / "tiny"), FileNotFoundError,
