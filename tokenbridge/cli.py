@@ -300,8 +300,8 @@ def run_generate(
     random, out = _generator(options.seed), _folder(options.out)
     with _autocast(options.on):
         images = model.generate(
-            labels, options.steps, recipe.cfg_scale, options.cfg_schedule, recipe.temperature, options.top_k,
-            options.top_p,
+            labels, steps=options.steps, cfg_scale=recipe.cfg_scale, cfg_schedule=options.cfg_schedule,
+            temperature=recipe.temperature, top_k=options.top_k, top_p=options.top_p,
             order=None if options.order == "auto" else options.order, chunk_size=options.chunk_size,
             progress=True,
             generator=random).float()
