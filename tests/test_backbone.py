@@ -210,6 +210,28 @@ def test_labels_are_dropped_at_the_given_rate():
     assert (backbone("causal", label_dropout=1.0).drop_labels(labels) == 3).all()
 
 
+# ---------------------------------------------------------------------- without a look at the values
+@pytest.mark.parametrize("name", ["masked", "wide"])
+@torch.no_grad()
+def test_a_known_number_of_visible_tokens_changes_nothing(name):
+    model, latents, labels = MODELS[name], rand(3, 6, 5), torch.tensor([0, 3, 1])
+    for seed in range(4):
+        mask, visible = model.training_mask(3, torch.Generator().manual_seed(seed))
+        assert torch.equal(model(latents, labels, mask, visible), model(latents, labels, mask))
+
+
+@pytest.mark.parametrize("name", ["masked", "causal"])
+def test_one_graph_holds_the_whole_backbone(name):
+    "No value is looked at on the way, so that torch.compile finds no place where it has to break off."
+    torch.compiler.reset()
+    model, latents, labels = MODELS[name], rand(3, 6, 5), torch.tensor([0, 3, 1])
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    for seed, given in ((0, labels), (1, None)):
+        mask, visible = model.training_mask(3, torch.Generator().manual_seed(seed))
+        torch.testing.assert_close(compiled(latents, given, mask, visible=visible),
+                                   model(latents, given, mask), atol=1e-12, rtol=1e-12)
+
+
 # ---------------------------------------------------------------------- the share of hidden tokens
 @given(uniform=st.floats(0, 1, exclude_max=True), low=st.floats(0, 1), deviation=st.floats(0.01, 3))
 def test_mask_ratio_inverts_the_cut_distribution(uniform, low, deviation):

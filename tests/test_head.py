@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenbridge.files import load_tensors
-from tokenbridge.head import DimensionHead, HeadConfig, filter_logits, sample_categorical
+from tokenbridge.head import (
+    DimensionHead,
+    Head,
+    HeadConfig,
+    ParallelHead,
+    filter_logits,
+    sample_categorical,
+)
+from tokenbridge.head import make_head as build
 
 
 def make_head(dims=5, levels=7, width=24, blocks=2, heads=4, context_width=10, order="shuffled", seed=0,
@@ -322,6 +330,110 @@ def test_autocast():
         assert (head(context, indices).float() - head.cached_logits(context,
             indices).float()).abs().max() < 0.3
         assert head.sample(context, noise_for(head, 9))[1].dtype == torch.float32
+
+
+# ---- the interface: costs, noise, sample
+
+def parallel_head(dims=5, levels=7, context_width=10, seed=0, **options):
+    torch.manual_seed(seed)
+    head = ParallelHead(HeadConfig(dims, levels, context_width, 24, 2, 4, kind="parallel", **options)).eval()
+    for parameter in head.parameters():
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    return head
+
+
+HEADS = {"dimensions": make_head, "parallel": parallel_head}
+
+
+def test_the_configuration_chooses():
+    for kind, cls in (("dimensions", DimensionHead), ("parallel", ParallelHead)):
+        head = build(HeadConfig(kind=kind), list(range(15, -1, -1)))
+        assert type(head) is cls and isinstance(head, Head)
+    assert build(HeadConfig(dims=3), [2, 0, 1]).order.tolist() == [2, 0, 1]
+
+
+@torch.no_grad()
+def test_costs_are_the_cross_entropy_of_the_logits():
+    for name, make in HEADS.items():
+        head = make()
+        context, tokens = make_input(head)
+        logits = head(context, tokens) if name == "dimensions" else head(context)
+        expected = -logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0]
+        costs = head.costs(context, tokens.to(torch.uint8))
+        assert costs.shape == (9, 5) and torch.allclose(costs, expected, atol=1e-6)
+        assert head.costs(context[:0], tokens[:0]).shape == (0, 5)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_the_mean_of_the_costs_trains_as_the_mean_cross_entropy(kind):
+    head = HEADS[kind]()
+    context, tokens = make_input(head, 300)
+    parameters = list(head.parameters())
+    logits = head(context, tokens) if kind == "dimensions" else head(context)
+    one = F.cross_entropy(logits.flatten(0, 1), tokens.flatten())
+    ours = head.costs(context, tokens).mean()
+    assert abs(one - ours) < 1e-6
+    for old, new in zip(torch.autograd.grad(one, parameters), torch.autograd.grad(ours, parameters)):
+        assert torch.equal(old, new)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+@torch.no_grad()
+def test_the_score_is_minus_the_sum_of_the_costs(kind):
+    head = HEADS[kind]()
+    context, _ = make_input(head)
+    for options in ({}, {"temperature": 0.5}, {"top_k": 2}, {"top_p": 0.4}, {"temperature": 0}):
+        tokens, score = head.sample(context, noise_for(head, 9), **options)
+        assert tokens.min() >= 0 and tokens.max() < 7 and tokens.dtype == torch.int64
+        assert torch.allclose(score, -head.costs(context, tokens).sum(1), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_noise_is_uniform_and_follows_the_generator(kind):
+    head, seeded = HEADS[kind](), lambda: torch.Generator().manual_seed(3)
+    noise = head.noise(40, 25, seeded())
+    assert noise.shape == (40, 25, 5) and noise.min() >= 0 and noise.max() < 1
+    assert abs(noise.mean() - 0.5) < 0.02
+    assert torch.equal(noise, torch.rand(40, 25, 5, generator=seeded()))
+    torch.manual_seed(5)
+    first = head.noise(2, 3)
+    torch.manual_seed(5)
+    assert torch.equal(first, head.noise(2, 3)) and head.noise(0, 3).shape == (0, 3, 5)
+
+
+@torch.no_grad()
+def test_the_parallel_head_knows_no_other_dimension():
+    head = parallel_head()
+    context, tokens = make_input(head)
+    before, changed = head.costs(context, tokens), tokens.clone()
+    changed[:, 2] = (changed[:, 2] + 1) % 7
+    moved = (head.costs(context, changed) - before).abs().amax(0) > 1e-6
+    assert moved.tolist() == [False, False, True, False, False]
+    noise = noise_for(head, 9)
+    other = noise.clone()
+    other[:, 2] = (other[:, 2] + 0.5) % 1
+    same = head.sample(context, noise)[0] == head.sample(context, other)[0]
+    assert same[:, [0, 1, 3, 4]].all() and not same[:, 2].all()
+
+
+@torch.no_grad()
+def test_parallel_samples_follow_the_distribution():
+    head = parallel_head(2, 3)
+    context = torch.randn(1, 10, generator=torch.Generator().manual_seed(5))
+    expected = head(context)[0].softmax(-1)
+    tokens, _ = head.sample(context.expand(20_000, -1), noise_for(head, 20_000))
+    shares = torch.stack([torch.bincount(column, minlength=3) / 20_000 for column in tokens.T])
+    assert (shares - expected).abs().max() < 0.012
+
+
+def test_the_parallel_head_starts_and_learns_like_the_other():
+    torch.manual_seed(0)
+    head = ParallelHead(HeadConfig(kind="parallel", dropout=0.1))
+    context, tokens = torch.randn(300, 192), torch.randint(16, (300, 16))
+    loss = head.costs(context, tokens).mean()
+    assert abs(loss - torch.tensor(16.0).log()) < 0.1
+    loss.backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in head.parameters())
 
 
 # ---- the official model

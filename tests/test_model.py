@@ -1,5 +1,6 @@
 "The model: its loss over hidden tokens, what a token may see, presets and their sizes, the official model's numbers."
 import dataclasses
+import importlib
 import json
 import math
 
@@ -8,10 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from tests.test_head import official_weights
-from tokenbridge.backbone import BackboneConfig
+from tokenbridge.backbone import Backbone, BackboneConfig, make_backbone
 from tokenbridge.checks import config_from_dict
 from tokenbridge.files import load_tensors
-from tokenbridge.head import HeadConfig
+from tokenbridge.generation import generate_indices
+from tokenbridge.head import HeadConfig, ParallelHead
 from tokenbridge.model import PRESETS, ARConfig, ARModel, count_parameters, preset
 
 N, D, K, CLASSES = 6, 5, 7, 3
@@ -21,16 +23,19 @@ def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
 
-def config(kind="masked", **changes):
+LEVELS = torch.linspace(-2, 2, K).expand(D, K)
+
+
+def config(kind="masked", head="dimensions", **changes):
     backbone = dict(kind=kind, tokens=N, dims=D, classes=CLASSES, width=24, encoder_blocks=1,
                     decoder_blocks=1, heads=3, class_tokens=2)
     return ARConfig(BackboneConfig(**backbone | changes),
-                    HeadConfig(dims=D, num_levels=K, context_width=24, width=16, blocks=1, heads=2))
+                    HeadConfig(dims=D, num_levels=K, context_width=24, width=16, blocks=1, heads=2, kind=head))
 
 
 def make_model(kind="masked", shake=0.2, **changes):
     torch.manual_seed(0)
-    model = ARModel(config(kind, **changes), torch.linspace(-2, 2, K).expand(D, K), [3, 0, 4, 1, 2])
+    model = ARModel(config(kind, **changes), LEVELS, [3, 0, 4, 1, 2])
     for parameter in model.parameters():
         parameter.data += shake * torch.randn_like(parameter)
     return model.eval()
@@ -123,6 +128,124 @@ def test_every_parameter_learns():
         model.loss(indices, labels, seeded(0), MASK if kind == "masked" else None).backward()
         without = [name for name, p in model.named_parameters() if p.grad is None or p.grad.abs().sum() == 0]
         assert without == []
+
+
+def test_indices_are_looked_at_once(monkeypatch):
+    looks = []
+    for name in ("model", "backbone", "head", "quantizer"):
+        there = importlib.import_module(f"tokenbridge.{name}")
+        monkeypatch.setattr(there, "check_indices", lambda name, *rest, **more: looks.append(name))
+    model, (indices, labels) = make_model().train(), batch()
+    model.loss(indices, labels)
+    assert looks == ["indices"]
+
+
+@pytest.mark.parametrize("kind", ["masked", "causal"])
+@pytest.mark.parametrize("head", ["dimensions", "parallel"])
+def test_a_training_step_waits_for_no_device(kind, head):
+    "Tensors of the meta device have no values: whoever looks at one, raises."
+    with torch.device("meta"):
+        model = ARModel(config(kind, head), torch.empty(D, K)).train()
+        indices, labels = torch.empty(4, N, D, dtype=torch.uint8), torch.empty(4, dtype=torch.int64)
+    loss = model.loss(indices, labels, seeded(0))
+    assert loss.is_meta and loss.shape == ()
+    loss.backward()
+
+
+# ---- parts
+
+@pytest.mark.parametrize("kind", ["masked", "causal"])
+def test_a_dimension_beats_a_parallel_head_where_dimensions_hang_together(kind):
+    "Every dimension of a token has the same index, which any level can be."
+    labels, costs = torch.arange(24) % CLASSES, {}
+    test = torch.randint(K, (24, N, 1), generator=seeded(77)).expand(-1, -1, D)
+    for head in ("dimensions", "parallel"):
+        torch.manual_seed(0)
+        model, draws = ARModel(config(kind, head), LEVELS), seeded(1)
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
+        for _ in range(60):
+            indices = torch.randint(K, (24, N, 1), generator=draws).expand(-1, -1, D)
+            loss = model.loss(indices, labels, draws)
+            optimizer.zero_grad(), loss.backward(), optimizer.step()
+        with torch.no_grad():
+            costs[head] = model.eval().token_nll(test, labels, torch.ones(24, N, dtype=torch.bool)).mean()
+        steps = None if kind == "causal" else 3
+        drawn = generate_indices(model, torch.arange(CLASSES), steps=steps, generator=seeded(3))
+        assert drawn.shape == (CLASSES, N, D) and drawn.min() >= 0 and drawn.max() < K
+    assert costs["parallel"] > 0.9 * math.log(K), "nothing but the marginals can be known"
+    assert costs["dimensions"] < 0.6 * math.log(K)
+
+
+@pytest.mark.parametrize("kind", ["masked", "causal"])
+@pytest.mark.parametrize("head", ["dimensions", "parallel"])
+def test_weights_of_any_head_are_stored_and_loaded(kind, head):
+    first, second = make_model(kind, head=head), ARModel(config(kind, head), LEVELS).eval()
+    indices, labels = batch()
+    mask = MASK if kind == "masked" else torch.ones(4, N, dtype=torch.bool)
+    assert not torch.equal(first.token_nll(indices, labels, mask), second.token_nll(indices, labels, mask))
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first.token_nll(indices, labels, mask), second.token_nll(indices, labels, mask))
+
+
+class Histograms(torch.nn.Module):
+    "A head of ten lines that derives from nothing of ours."
+    def __init__(self):
+        super().__init__()
+        self.scores = torch.nn.Parameter(torch.randn(D, K, generator=seeded(0)))
+
+    def costs(self, context, tokens):
+        return -self.scores.log_softmax(-1)[torch.arange(D), tokens]
+
+    def noise(self, b, n, generator=None):
+        return torch.rand(b, n, D, generator=generator)
+
+    def sample(self, context, noise, temperature=1.0, top_k=None, top_p=None):
+        tokens = (self.scores.softmax(-1).cumsum(-1) <= noise[..., None]).sum(-1).clamp(max=K - 1)
+        return tokens, -self.costs(context, tokens).sum(1)
+
+
+class Plain(Backbone):
+    "A backbone of its own: every hidden place gets a vector, whatever is visible."
+    def __init__(self, config):
+        super().__init__(config)
+        self.places = torch.nn.Parameter(torch.randn(N, 24, generator=seeded(1)))
+
+    def forward(self, latents, labels, mask, visible=None):
+        return self.places.expand(len(latents), -1, -1)
+
+    def training_mask(self, batch, generator=None, device=None):
+        return torch.rand(batch, N, generator=generator).argsort(1).to(device) < 2, None
+
+    def default_order(self, batch, generator=None, device=None):
+        return torch.arange(N, device=device).expand(batch, N)
+
+
+def test_parts_of_your_own():
+    sizes, (indices, labels) = ARConfig(config().backbone), batch()
+    own = ARModel(sizes, LEVELS, backbone=Plain(sizes.backbone), head=Histograms())
+    assert own.loss(indices, labels, seeded(0)).isfinite()
+    expected = -own.head.scores.log_softmax(-1).gather(1, indices.flatten(0, 1).T).T.unflatten(0, (4, N))
+    assert torch.allclose(own.token_nll(indices, labels, MASK), expected * MASK[..., None])
+    drawn = generate_indices(own.eval(), labels, steps=3, generator=seeded(0))
+    assert drawn.shape == (4, N, D) and drawn.max() < K
+    assert {"backbone.places", "head.scores"} < set(own.state_dict())
+    half = ARModel(sizes, LEVELS, head=Histograms())
+    assert type(half.backbone) is type(make_backbone(sizes.backbone)) and half.loss(indices, labels).isfinite()
+    other = ARModel(config(), LEVELS, backbone=Plain(sizes.backbone), head=ParallelHead(config(head="parallel").head))
+    assert other.loss(indices, labels).isfinite()
+
+
+def test_a_model_knows_its_sizes():
+    for model in (make_model(), ARModel(ARConfig(config().backbone), LEVELS, head=Histograms())):
+        sizes = model.tokens, model.dims, model.num_levels, model.classes, model.context_width
+        assert sizes == (N, D, K, CLASSES, 24)
+
+
+def test_costs_of_a_wrong_shape_are_noticed():
+    head = Histograms()
+    head.costs = lambda context, tokens: torch.zeros(len(tokens))
+    with pytest.raises(ValueError, match="costs of the head: expected shape"):
+        ARModel(ARConfig(config().backbone), LEVELS, head=head).loss(*batch())
 
 
 # ---- who sees whom

@@ -1,11 +1,12 @@
 "Bad inputs of `model`, and the message each must give."
 import dataclasses
+from dataclasses import replace
 
 import torch
 
 from tokenbridge import model as m
-from tokenbridge.backbone import BackboneConfig
-from tokenbridge.head import HeadConfig
+from tokenbridge.backbone import Backbone, BackboneConfig, make_backbone
+from tokenbridge.head import Head, HeadConfig, ParallelHead
 from tokenbridge.vae import VAEConfig
 
 BACKBONE = BackboneConfig(tokens=4, dims=3, classes=2, width=8, encoder_blocks=1, decoder_blocks=1, heads=2,
@@ -15,6 +16,20 @@ CONFIG, LEVELS = m.ARConfig(BACKBONE, HEAD), torch.linspace(-1, 1, 5).expand(3, 
 MODEL = m.ARModel(CONFIG, LEVELS)
 INDICES, LABELS, MASK = torch.zeros(2, 4, 3, dtype=torch.int64), torch.zeros(2,
     dtype=torch.int64), torch.ones(2, 4, dtype=torch.bool)
+
+PARALLEL = replace(HEAD, kind="parallel")
+
+
+class Lacking(torch.nn.Module):
+    "A head that can be trained and no more."
+    def costs(self, context, tokens):
+        return torch.zeros(tokens.shape)
+
+
+class Stub:
+    "All methods of a head, but nothing that could have weights."
+    costs = noise = sample = lambda self: None
+
 
 TOKENS = [
     (lambda call: call(INDICES[:, :3], LABELS, mask=MASK), ValueError,
@@ -58,6 +73,30 @@ ROWS = {
         (lambda: m.ARModel(CONFIG, LEVELS.flip(1)), ValueError, "levels: expected rows that ascend strictly"),
         (lambda: m.ARModel(CONFIG, LEVELS, [0, 1, 1]), ValueError,
          "order: expected a permutation of 0 to 2, got [0, 1, 1]"),
+        (lambda: m.ARModel(m.ARConfig(BACKBONE), LEVELS), ValueError,
+         "head: expected a HeadConfig in the config or a head of your own, got neither"),
+        (lambda: m.ARModel(CONFIG, LEVELS, head=Lacking()), ValueError,
+         "head: expected costs, noise and sample, got Lacking without noise, sample"),
+        (lambda: m.ARModel(CONFIG, LEVELS, head=3), ValueError,
+         "head: expected costs, noise and sample, got int without costs, noise, sample"),
+        (lambda: m.ARModel(CONFIG, LEVELS, head=Stub()), ValueError,
+         "head: expected costs, noise and sample, got Stub, which is no torch.nn.Module"),
+        (lambda: m.ARModel(CONFIG, LEVELS, head=Head()), ValueError, "got Head without costs, noise, sample"),
+        (lambda: m.ARModel(CONFIG, LEVELS, backbone=Backbone(BACKBONE)), ValueError,
+         "check_plan, got Backbone without forward, training_mask, default_order"),
+        (lambda: m.ARModel(CONFIG, LEVELS, backbone=torch.nn.Linear(2, 2)), ValueError,
+         "backbone: expected forward, start, predict, training_mask, drop_labels, default_order and check_plan, "
+         "got Linear without start, predict, training_mask, drop_labels, default_order, check_plan"),
+        (lambda: m.ARModel(CONFIG, LEVELS, [0, 1, 2], head=ParallelHead(PARALLEL)), ValueError,
+         "order: expected None, a head of your own knows its order, got one"),
+        (lambda: m.ARModel(CONFIG, LEVELS, head=ParallelHead(replace(PARALLEL, dims=4))), ValueError,
+         "head.dims: expected 3, as the model has it, got 4"),
+        (lambda: m.ARModel(CONFIG, LEVELS, head=ParallelHead(replace(PARALLEL, context_width=9))), ValueError,
+         "head.context_width: expected 8, as the model has it, got 9"),
+        (lambda: m.ARModel(CONFIG, LEVELS, backbone=make_backbone(replace(BACKBONE, tokens=9))), ValueError,
+         "backbone.tokens: expected 4, as the model has it, got 9"),
+        (lambda: m.ARModel(CONFIG, LEVELS, backbone=make_backbone(replace(BACKBONE, width=16))), ValueError,
+         "backbone.context_width: expected 8, as the model has it, got 16"),
     ],
     "ARModel.loss": of(MODEL.loss),
     "ARModel.token_nll": of(MODEL.token_nll),
