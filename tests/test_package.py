@@ -1,4 +1,4 @@
-"The package as a whole: what it imports, in which order, what it costs to import, and what may not stand in the repository."
+"The package as a whole: what it imports, in which order, what that costs, and what no file may hold."
 import ast
 import subprocess
 import sys
@@ -7,8 +7,8 @@ import pytest
 
 from tests.tools.notebooks import ROOT
 
-ORDER = ["data", "vae", "quantizer", "transformer", "backbone", "head", "model", "optim", "training", "generation",
-         "pipeline", "evaluation", "recipes", "official", "cli"]
+ORDER = ["data", "vae", "quantizer", "transformer", "backbone", "head", "model", "optim", "training",
+         "generation", "pipeline", "evaluation", "recipes", "official", "cli"]
 APPENDICES = ["checks", "files", "plots", "classifier", "checkpoints"]
 LATE = ["benchmark", "demo", "experiments"]   # appendices that stand on everything
 ALLOWED = {"torch", "numpy", "einops", "PIL", "tqdm", "safetensors", "filelock", "matplotlib", "accelerate",
@@ -54,8 +54,8 @@ def test_imports_only_from_above(module):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_only_what_is_required(module):
-    outside = {name.split(".")[0] for name,
-               _ in imports(module)} - set(sys.stdlib_module_names) - {"__future__"}
+    roots = {name.split(".")[0] for name, _ in imports(module)}
+    outside = roots - set(sys.stdlib_module_names) - {"__future__"}
     assert not (outside - ALLOWED), f"{module} imports {sorted(outside - ALLOWED)}"
     early = {name.split(".")[0] for name, top in imports(module) if top}
     heavy = [name for name, where in AT_THE_TOP.items() if name in early and module not in where]
@@ -81,13 +81,13 @@ def test_the_three_nouns():
         tokenbridge.Unknown
 
 
-# Absolute paths of somebody's machine and hosts of registries; put together here so that this file is not a hit.
+# Absolute paths of somebody's machine and hosts of registries; put together here: this file is no hit.
 NEVER = ["/wo" + "rk/", "/home" + "/", "/ro" + "ot/", "/opt/" + "py", "/opt/" + "wheels",
          "files.pythonhosted" + ".org",
          "pypi" + ".org", "registry.npmjs" + ".org", "deb.debian" + ".org"]
 OUTSIDE_TESTS = ["../sha" + "red", "shared/" + "design"]
-SKIP = {".git", ".mypy_cache", ".ruff_cache", ".venv", "runs", "build", "dist", "__pycache__", ".pytest_cache", ".hypothesis",
-        ".ipynb_checkpoints", "cifar10"}
+SKIP = {".git", ".mypy_cache", ".ruff_cache", ".venv", "runs", "build", "dist", "__pycache__",
+        ".pytest_cache", ".hypothesis", ".ipynb_checkpoints", "cifar10"}
 
 
 def committed_texts():

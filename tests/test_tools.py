@@ -139,9 +139,8 @@ def test_run_writes_and_check_compares(folder, monkeypatch, capsys):
     assert lessons.main(["run", "--any-data", "01_a"]) == 0
     written = notebooks.read("01_a")
     assert written["cells"][0]["outputs"][0]["text"] == ["fast None\n"]
-    assert notebooks.read_record()["01_a"] == {"cells": [notebooks.source_hash(cell)
-        for cell in written["cells"]],
-                                               "seconds": 1, "budget": 2}
+    hashes = [notebooks.source_hash(cell) for cell in written["cells"]]
+    assert notebooks.read_record()["01_a"] == {"cells": hashes, "seconds": 1, "budget": 2}
     images = folder / "cifar-10-batches-bin"
     images.mkdir()
     (images / "data_batch_1.bin").touch()

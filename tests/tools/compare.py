@@ -1,10 +1,12 @@
 """Do two executions of a notebook show the same? The tolerances of the project, in one place.
 
 - Cells tagged `volatile` and what goes to stderr (progress, warnings) are exempt.
-- Words must agree. Numbers may differ by RELATIVE of the larger one, or by one unit of the last digit printed after a
-  point: enough for another processor's order of summation, too little for another result. Whole numbers below 50 must agree.
-- Pictures must have the same size (SLACK pixels aside) and differ by at most PICTURE of the full range, on average over
-  the pixels; the part of the picture that is not background counts, so that a line in a white plot is not lost.
+- Words must agree. Numbers may differ by RELATIVE of the larger one, or by one unit of the last digit printed
+  after a point: enough for another processor's order of summation, too little for another result. Whole
+  numbers below 50 must agree.
+- Pictures must have the same size (SLACK pixels aside) and differ by at most PICTURE of the full range, on
+  average over the pixels; the part of the picture that is not background counts, so that a line in a white
+  plot is not lost.
 """
 import base64
 import io
@@ -85,7 +87,7 @@ def _decimals(number: str) -> int:
 
 
 def picture_difference(old: str | bytes, new: str | bytes) -> str:
-    "Empty if two PNG pictures (base64 text or bytes) agree within the tolerance, else by how much they differ."
+    "Empty if two PNG pictures (base64 text or bytes) agree within the tolerance, else how much they differ."
     import numpy as np
     from PIL import Image
     old, new = (data if isinstance(data, bytes) else base64.b64decode(data) for data in (old, new))
@@ -94,7 +96,8 @@ def picture_difference(old: str | bytes, new: str | bytes) -> str:
     old, new = (np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=np.float32)
                 for data in (old, new))
     if max(abs(old.shape[0] - new.shape[0]), abs(old.shape[1] - new.shape[1])) > SLACK:
-        return f"committed picture has {old.shape[1]}x{old.shape[0]} pixels, the new one {new.shape[1]}x{new.shape[0]}"
+        return (f"committed picture has {old.shape[1]}x{old.shape[0]} pixels, "
+                f"the new one {new.shape[1]}x{new.shape[0]}")
     rows, columns = min(old.shape[0], new.shape[0]), min(old.shape[1], new.shape[1])
     old, new = old[:rows, :columns], new[:rows, :columns]
     drawn = ((old < 250) | (new < 250)).any(axis=2)

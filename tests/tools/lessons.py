@@ -1,12 +1,15 @@
 """Execute the lessons in full.
 
-    python -m tests.tools.lessons check [names]   execute, compare with the committed outputs, change nothing (make lessons)
+    python -m tests.tools.lessons check [names]   execute, compare with the committed outputs, change nothing
+                                                  (make lessons)
     python -m tests.tools.lessons run [names]     execute, write outputs and hashes into nbs (make run)
-    python -m tests.tools.lessons hash [names]    record the committed sources as executed (after an execution by other means)
+    python -m tests.tools.lessons hash [names]    record the committed sources as executed (after an execution
+                                                  by other means)
     python -m tests.tools.lessons stale           name the cells whose outputs do not belong to their source
 
-Committed outputs come from the real CIFAR-10 (environment variable TOKENBRIDGE_DATA). Where it is absent the lessons run
-on the synthetic images, all their checks must hold, and nothing is compared. TOKENBRIDGE_FAST=1 shortens `check`.
+Committed outputs come from the real CIFAR-10 (environment variable TOKENBRIDGE_DATA). Where it is absent the
+lessons run on the synthetic images, all their checks must hold, and nothing is compared. TOKENBRIDGE_FAST=1
+shortens `check`.
 The tolerances stand in tests/tools/compare.py.
 """
 import argparse
@@ -53,7 +56,7 @@ def chosen(wanted: list[str]) -> list[str]:
 
 
 def work_through(names: list[str], data, write: bool) -> int:
-    "Execute each lesson, write or compare, and close with a summary; the exit code is 1 if anything is wrong."
+    "Execute each lesson, write or compare, close with a summary; the exit code is 1 if anything is wrong."
     runtimes, failures, began = {}, {}, time.time()
     good = "written" if write else "as committed" if data else "checks hold"
     for name in names:
@@ -101,7 +104,7 @@ def write_outputs(name: str, executed: dict) -> None:
 
 
 def settled(outputs: list[dict]) -> list[dict]:
-    "Outputs as a terminal shows them in the end: pieces of a stream joined, of a progress bar only its last state."
+    "Outputs as a terminal shows them in the end: a stream's pieces joined, a progress bar's last state."
     joined = []
     for output in outputs:
         output = dict(output)
@@ -170,7 +173,8 @@ def summary(runtimes: dict, seconds: float, data, write: bool) -> None:
             print(f"{name:16} {found[0]:5} s {found[1]:5} s")
     print(f"{'together':16} {seconds:5.0f} s {TOTAL_BUDGET:5} s")
     if data and not write:
-        print(f"outputs compared: words equal, numbers within {compare.RELATIVE:.0%}, pictures within {compare.PICTURE:.0%}")
+        print(f"outputs compared: words equal, numbers within {compare.RELATIVE:.0%}, "
+              f"pictures within {compare.PICTURE:.0%}")
     elif not write:
         print("outputs not compared: the committed ones come from the real images")
 

@@ -1,4 +1,4 @@
-"What the tests and the two tools know about notebooks: which there are, what they hold, and how to execute one."
+"What the tests and the tools know about notebooks: which there are, what they hold, how to execute one."
 import ast
 import copy
 import hashlib
@@ -45,7 +45,7 @@ def tags(cell: dict) -> list[str]:
 
 
 def source_hash(cell: dict) -> str:
-    "Twelve hexadecimal digits that change when the cell's code changes: not with wrapping, comments and docstrings."
+    "Twelve hexadecimal digits that change with the cell's code, not with wrapping, comments and docstrings."
     source = cell["source"]
     try:
         tree = ast.parse(source)
@@ -59,14 +59,14 @@ def source_hash(cell: dict) -> str:
 def without_docstrings(tree: ast.AST) -> ast.AST:
     "The same tree, its docstrings emptied."
     for node in ast.walk(tree):
-        if isinstance(node,
-                      (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and is_docstring(node.body[0]):
+        named = isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        if named and is_docstring(node.body[0]):
             node.body[0].value.value = ""
     return tree
 
 
 def skeleton(node):
-    "A syntax tree as nested tuples without what is empty: the same in every version of Python, unlike `ast.dump`."
+    "A syntax tree as nested tuples without what is empty: the same in every Python, unlike `ast.dump`."
     if isinstance(node, list):
         return [skeleton(item) for item in node]
     if not isinstance(node, ast.AST):
@@ -78,8 +78,8 @@ def skeleton(node):
 def is_docstring(statement: ast.stmt) -> bool:
     "Whether a statement is a string and nothing else."
     value = getattr(statement, "value", None)
-    return isinstance(statement, ast.Expr) and isinstance(value, ast.Constant) and isinstance(value.value,
-        str)
+    constant = isinstance(statement, ast.Expr) and isinstance(value, ast.Constant)
+    return constant and isinstance(value.value, str)
 
 
 # ---- sizes
@@ -141,7 +141,7 @@ def figures(notebook: dict) -> list[int]:
 # ---- execution
 
 def real_images() -> Path | None:
-    "The folder of the real CIFAR-10 in its binary layout, as the environment variable TOKENBRIDGE_DATA says, or None."
+    "The folder of the real CIFAR-10 in its binary layout, from the variable TOKENBRIDGE_DATA, or None."
     root = os.environ.get("TOKENBRIDGE_DATA")
     for folder in [Path(root), Path(root) / "cifar-10-batches-bin"] if root else []:
         if (folder / "data_batch_1.bin").exists():
@@ -150,7 +150,7 @@ def real_images() -> Path | None:
 
 
 def environment(fast: bool, data: Path | None) -> dict[str, str]:
-    "The environment of a lesson: offline (a proxy that does not answer), this interpreter's kernel, no private settings."
+    "The environment of a lesson: offline (a proxy that does not answer), this kernel, no private settings."
     env = {key: value for key, value in os.environ.items() if not key.startswith("TOKENBRIDGE_")}
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     env |= nowhere | {"no_proxy": "127.0.0.1,localhost", "NO_PROXY": "127.0.0.1,localhost",
@@ -232,7 +232,7 @@ def read_record() -> dict:
 
 
 def write_record(record: dict) -> None:
-    "One line a notebook would be too long to read in a diff; one line a hash shows which cell was executed anew."
+    "One line per notebook would be too long to read in a diff; one per hash shows which cell was executed."
     order = names()
     kept = {name: record[name] for name in order if name in record}
     RECORD.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")

@@ -1,12 +1,13 @@
 """Write README.md from nbs/index.ipynb.
 
-    python -m tests.tools.readme            execute index.ipynb, keep its outputs, write README.md and nbs/images/
+    python -m tests.tools.readme            execute index.ipynb, keep its outputs, write README.md + images
     python -m tests.tools.readme --no-run   the same from the committed outputs
     python -m tests.tools.readme --check    execute, write nothing, say what differs from the committed README
 
-Markdown cells go over word by word; links to files are turned to the checkout's root. Code cells are hidden unless they
-begin with `#| echo: true`. Of their outputs Markdown goes over, pictures become files in nbs/images/ (named by
-`#| label: NAME`, described by `#| alt: TEXT`); what is printed goes over where the code is shown.
+Markdown cells go over word by word; links to files are turned to the checkout's root. Code cells are hidden
+unless they begin with `#| echo: true`. Of their outputs Markdown goes over, pictures become files in
+nbs/images/ (named by `#| label: NAME`, described by `#| alt: TEXT`); what is printed goes over where the code
+is shown.
 """
 import argparse
 import base64
