@@ -5,10 +5,10 @@ from tests.tools import tiny
 from tokenbridge import benchmark, experiments, files
 
 
-def drawn(split, root, limit):
+def drawn(split, root, limit=None):
     "In place of load_images."
     from tests.tools.tiny import three_classes
-    return three_classes(limit, seed=len(split))
+    return three_classes(limit or 40, seed=len(split))
 
 
 def test_masks_are_compared_from_the_same_weights(tiny_folder, monkeypatch):

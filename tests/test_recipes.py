@@ -1,114 +1,183 @@
-"Recipes: what trains a preset starts where it should, goes on only where it may, and sees the right tokens."
+"Recipes: what trains a preset starts where it should, goes on only where it may, and gives a model that knows itself."
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import nn
 
+from tests.tools.tiny import three_classes
+from tokenbridge import recipes
+from tokenbridge.data import ImageSet, TokenSet, synthetic_images, to_float
+from tokenbridge.evaluation import psnr
+from tokenbridge.generation import SamplingDefaults
+from tokenbridge.model import PRESETS, ARModel
+from tokenbridge.optim import TrainConfig
+from tokenbridge.pipeline import TokenBridge, Tokenizer
+from tokenbridge.quantizer import Quantizer
+from tokenbridge.recipes import RECIPES, measure, recipe, train_generator, train_vae
+from tokenbridge.vae import VAEConfig
+
+ONE_STEP = TrainConfig(steps=1, batch_size=2, warmup=0)
+
+
+@pytest.fixture
+def bridge(tiny_folder):
+    "A tiny model with a generator of three classes."
+    return TokenBridge.from_pretrained(tiny_folder)
+
+
+@pytest.fixture
+def tokens(bridge):
+    "Tokens of four images and of their mirror images."
+    return bridge.tokenize_set(three_classes(4))
+
+
+def trained(bridge, tokens, config=None, schedule=ONE_STEP, *arguments, **options):
+    "train_generator on the CPU, silent."
+    return train_generator(bridge, tokens, config or bridge.ar.config, schedule, *arguments, device="cpu",
+                           progress=False, **options)
+
+
+# ---- recipes
+
+def test_every_preset_names_a_recipe_of_its_own():
+    for name, preset in PRESETS.items():
+        assert preset.recipe == name and recipe(preset.recipe) is RECIPES[name]
+    assert recipe("imagenet-l").vae is None and recipe("imagenet-l").ar.steps == 500_456
+
+
+def test_a_recipe_says_how_its_model_is_sampled():
+    assert recipe("demo").sampling == SamplingDefaults(cfg_scale=8.0, temperature=0.85)
+    assert recipe("cifar-tiny").sampling == SamplingDefaults(cfg_scale=3.0)
+
+
+# ---- the autoencoder
+
+def test_grey_images_have_fewer_directions_than_dimensions():
+    drawn = synthetic_images(40)
+    grey = ImageSet(drawn.images[:, :1].expand(-1, 3, -1, -1).contiguous(), drawn.labels, drawn.classes,
+                    "grey")
+    vae, _ = train_vae(grey, VAEConfig(factor=2, latent_dims=8, width=8),
+                       TrainConfig(2, batch_size=8, warmup=0), perceptual_weight=0, device="cpu",
+                       progress=False)
+    with torch.no_grad():
+        # all four directions are kept
+        assert psnr(to_float(grey.images), vae.decode(vae.encode(to_float(grey.images)).mean)) > 30
+
+
+@pytest.mark.parametrize("perceptual_weight", [0.0, 0.03])
+def test_a_vae_of_any_size_is_trained(perceptual_weight):
+    drawn = synthetic_images(20)
+    small = replace(drawn, images=drawn.images[..., ::2, ::2].contiguous())
+    config = VAEConfig(image_size=16, factor=4, latent_dims=3, width=8, multipliers=(1, 1))
+    vae, result = train_vae(small, config, ONE_STEP, perceptual_weight=perceptual_weight, device="cpu",
+                            progress=False)
+    assert result.steps == 1 and vae.decode(vae.encode(to_float(small.images[:2])).mean).shape[-1] == 16
+
+
+# ---- the generator
 
 @pytest.mark.parametrize("given", [True, False])
-def test_the_generator_starts_from_given_weights(tiny_folder, given):
-    from tests.tools.tiny import three_classes
-    from tokenbridge.recipes import train_generator
-    from tokenbridge.pipeline import TokenBridge
-    from tokenbridge.training import TrainConfig
-    bridge, still = TokenBridge.from_pretrained(tiny_folder), TrainConfig(steps=1, batch_size=2, lr=1e-12,
-        warmup=0)
-    data = three_classes(4)
-    trained, _ = train_generator(bridge, data, bridge.ar.config, still, start=bridge.ar if given else None,
-                                 device="cpu", progress=False)
-    before, after = dict(bridge.ar.named_parameters()), dict(trained.ar.named_parameters())
+def test_the_generator_starts_from_given_weights(bridge, tokens, given):
+    still = replace(ONE_STEP, lr=1e-12)
+    result, _ = trained(bridge, tokens, schedule=still, start=bridge.ar if given else None)
+    before, after = dict(bridge.ar.named_parameters()), dict(result.ar.named_parameters())
     # weights are rounded to 16 bits
     near = [name for name in before if (before[name] - after[name]).abs().max() < 2e-2]
     assert (len(near) == len(before)) == given, near
 
 
-def test_given_weights_that_do_not_fit_cost_no_tokenizing(tiny_folder, monkeypatch):
-    from dataclasses import replace
-
-    from tests.tools.tiny import three_classes
-    from tokenbridge import recipes
-    from tokenbridge.model import ARModel
-    from tokenbridge.pipeline import TokenBridge
-    from tokenbridge.training import TrainConfig
-    bridge, tokenized = TokenBridge.from_pretrained(tiny_folder), []
-    monkeypatch.setattr(recipes, "tokenize_set", lambda *_: tokenized.append(True))
+def test_given_weights_that_do_not_fit_cost_no_training(bridge, tokens, monkeypatch):
+    monkeypatch.setattr(recipes, "train", lambda *_, **__: pytest.fail("has begun"))
     config = bridge.ar.config
     other = ARModel(replace(config, backbone=replace(config.backbone, classes=config.backbone.classes + 1)),
                     bridge.quantizer.levels)
     with pytest.raises(ValueError, match="^start: .*expected shape"):
-        recipes.train_generator(bridge, three_classes(4), config, TrainConfig(steps=1), start=other,
-                             device="cpu", progress=False)
-    assert not tokenized
+        trained(bridge, tokens, start=other)
 
 
 @pytest.mark.parametrize("change", [dict(heads=1), dict(mask_ratio_low=0.1), dict(dropout=0.5)])
-def test_a_generator_of_another_shape_does_not_go_on(tiny_folder, tmp_path, change):
-    from dataclasses import replace
-
-    from tests.tools.tiny import three_classes
-    from tokenbridge.recipes import train_generator
-    from tokenbridge.pipeline import TokenBridge
-    from tokenbridge.training import TrainConfig
-    bridge, data, schedule = TokenBridge.from_pretrained(tiny_folder), three_classes(4), TrainConfig(steps=1,
-        batch_size=2, warmup=0)
+def test_a_generator_of_another_shape_does_not_go_on(bridge, tokens, tmp_path, change):
     moved = torch.get_rng_state()
-    train_generator(bridge, data, bridge.ar.config, schedule, tmp_path, device="cpu", progress=False)
+    trained(bridge, tokens, None, ONE_STEP, tmp_path)
     assert torch.equal(torch.get_rng_state(), moved)   # the caller's random numbers stay where they were
     other = replace(bridge.ar.config, backbone=replace(bridge.ar.config.backbone, **change))
     assert other != bridge.ar.config
     with pytest.raises(ValueError,
                        match=f"^shape.backbone.{next(iter(change))}: the checkpoint was trained with"):
-        train_generator(bridge, data, other, schedule, tmp_path, resume=True, device="cpu", progress=False)
+        trained(bridge, tokens, other, ONE_STEP, tmp_path, resume=True)
 
 
-def test_other_images_do_not_go_on_and_another_place_does(tiny_folder, tmp_path):
-    from dataclasses import replace
-
-    from tests.tools.tiny import three_classes
-    from tokenbridge.recipes import train_generator
-    from tokenbridge.pipeline import TokenBridge
-    from tokenbridge.training import TrainConfig
-    bridge, data, schedule = TokenBridge.from_pretrained(tiny_folder), three_classes(4), TrainConfig(steps=1,
-        batch_size=2, warmup=0)
-    train = lambda data, resume: train_generator(bridge, data, bridge.ar.config, schedule, tmp_path, resume,
-        device="cpu", progress=False)
+def test_other_tokens_do_not_go_on_and_another_place_does(bridge, tmp_path):
+    data = three_classes(4)
+    train = lambda data, resume: trained(bridge, bridge.tokenize_set(data), None, ONE_STEP, tmp_path, resume)
     train(data, False)
     train(replace(data, source="elsewhere"), True)
     with pytest.raises(ValueError, match="^data: the checkpoint was trained with '4 images, "):
         train(replace(data, images=255 - data.images), True)
 
 
-def test_a_class_too_many_is_no_missing_label(tiny_folder):
-    from tokenbridge import recipes
-    from tokenbridge.data import synthetic_images
-    from tokenbridge.pipeline import TokenBridge
-    bridge, ten = TokenBridge.from_pretrained(tiny_folder), synthetic_images(20)
+def test_both_views_are_seen_and_one_is_enough(bridge, tokens):
+    one = bridge.tokenize_set(three_classes(4), mirror=False)
+    losses = [trained(bridge, seen, schedule=replace(ONE_STEP, log_every=1))[1].history[0]["loss"]
+              for seen in (tokens, one)]
+    assert losses[0] != losses[1]
+
+
+def test_the_result_carries_what_it_needs(bridge, tokens):
+    dials = SamplingDefaults(cfg_scale=8.0, temperature=0.85)
+    result, _ = trained(bridge, tokens, sampling=dials, name="mine")
+    assert result.classes == tokens.classes and result.sampling == dials and result.name == "mine"
+    assert trained(bridge, tokens)[0].sampling == SamplingDefaults()
+
+
+def test_tokens_of_another_tokenizer_are_refused(bridge, tokens):
+    other = Tokenizer(bridge.vae, Quantizer(bridge.quantizer.levels + 1e-3, "fitted"))
+    with pytest.raises(ValueError, match="^tokens: expected those of this tokenizer, whose levels is"):
+        trained(bridge, other.tokenize_set(three_classes(4)))
+    wider = TokenSet(tokens.tokens.repeat(1, 1, 2, 1), tokens.labels, tokens.num_levels, tokens.classes,
+                     tokens.source, tokens.made_by, tokens.mirror)
+    with pytest.raises(ValueError, match="^tokens: expected tokens=16, as the tokenizer has it, got 32"):
+        trained(bridge, wider)
+
+
+# ---- measuring
+
+@pytest.fixture
+def asked(monkeypatch):
+    "What the samples were drawn with; nothing is drawn or judged."
+    seen = []
+    monkeypatch.setattr(recipes, "generate_indices", lambda ar, labels, **dials: (
+        seen.append(dials), torch.zeros(len(labels), 16, 5, dtype=torch.int64))[1])
+    monkeypatch.setattr(recipes, "evaluate_samples", lambda *_: {})
+    monkeypatch.setattr(recipes, "evaluate_tokenizer", lambda *_: {})
+    monkeypatch.setattr(recipes, "load_classifier", lambda name: nn.Identity())
+    return seen
+
+
+def test_a_model_is_sampled_as_it_says_unless_told_otherwise(bridge, tokens, asked):
+    bridge.sampling = SamplingDefaults(cfg_scale=8.0, temperature=0.85)
+    test = three_classes(6)
+    own, samples = measure(bridge, test, tokens, 2)
+    told, _ = measure(bridge, test, tokens, 2, SamplingDefaults(cfg_scale=2.0))
+    assert [(dials["cfg_scale"], dials["temperature"]) for dials in asked] == [(8.0, 0.85), (2.0, 1.0)]
+    assert own["samples"] == {"cfg_scale": 8.0, "temperature": 0.85, "per_class": 2}
+    assert told["samples"]["cfg_scale"] == 2.0 and len(samples) == 6 and "gain" in own["generator"]
+
+
+def test_a_tokenizer_alone_is_measured_without_training_tokens(bridge, asked):
+    tokenizer = Tokenizer(bridge.vae, bridge.quantizer)
+    assert measure(tokenizer, three_classes(6)) == ({"tokenizer": {}}, None) and not asked
+
+
+def test_a_class_too_many_is_no_missing_label(bridge, tokens):
+    bridge.classes = None
     with pytest.raises(ValueError, match="^test: expected at most the 3 classes of the generator, got 10"):
-        recipes.measure(bridge, ten, ten, recipes.RECIPES["fast"])
+        measure(bridge, synthetic_images(20), tokens)
 
 
-def test_grey_images_have_fewer_directions_than_dimensions():
-    from tokenbridge.data import ImageSet, synthetic_images, to_float
-    from tokenbridge.recipes import train_vae
-    from tokenbridge.evaluation import psnr
-    from tokenbridge.training import TrainConfig
-    from tokenbridge.vae import VAEConfig
-    drawn = synthetic_images(40)
-    grey = ImageSet(drawn.images[:, :1].expand(-1, 3, -1, -1).contiguous(), drawn.labels, drawn.classes,
-                    "grey")
-    vae, _ = train_vae(grey, VAEConfig(factor=2, latent_dims=8, width=8),
-                       TrainConfig(2, batch_size=8, warmup=0), perceptual_weight=0,
-                       device="cpu", progress=False)
-    with torch.no_grad():
-        # all four directions are kept
-        assert psnr(to_float(grey.images), vae.decode(vae.encode(to_float(grey.images)).mean)) > 30
-
-
-def test_tokens_of_both_views_whatever_the_parts(tiny_folder, monkeypatch):
-    from tests.tools.tiny import three_classes
-    from tokenbridge import recipes
-    from tokenbridge.pipeline import TokenBridge
-    bridge, images = TokenBridge.from_pretrained(tiny_folder), three_classes(7).images
-    want = torch.stack([recipes.tokenize_images(bridge, images), recipes.tokenize_images(bridge, images.flip(-1))],
-                       1)
-    monkeypatch.setattr(recipes, "_at_a_time", lambda batch, pixels: 3)
-    found = recipes.tokenize_set(bridge, images)
-    assert found.dtype == torch.uint8 and torch.equal(found.long(), want)
+def test_images_of_other_classes_are_refused(bridge, tokens, asked):
+    data = three_classes(6)
+    bridge.classes = ("airplane", *data.classes[1:])
+    with pytest.raises(ValueError, match="^test: expected images of the model's classes, got class 0"):
+        measure(bridge, data, tokens)

@@ -458,7 +458,8 @@ def run_train_vae(
     from tokenbridge.model import preset
     from tokenbridge.pipeline import TokenBridge
     started, shape, recipe = time.time(), preset(options.preset), _recipe(options.preset)
-    schedule, device = _schedule(recipe.vae, options), _training_device(options.on.device)
+    schedule = None if recipe.vae is None else _schedule(recipe.vae, options)
+    device = _training_device(options.on.device)
     recipe = replace(recipe,
                      **_chosen({"kl_weight": options.kl_weight,
                                 "perceptual_weight": options.perceptual_weight}))
@@ -468,6 +469,8 @@ def run_train_vae(
         check_number(name, getattr(recipe, name), 0)
     out, images = _folder(options.out), _training_images(options, shape.vae.image_size,
         f"preset: {options.preset}")
+    if schedule is None:
+        raise ValueError(f"preset: the VAE of {options.preset} is not trained with this package")
     _same_levels(out, num_levels)
     most = (shape.vae.image_size // shape.vae.factor) ** 2 * min(len(images), 10000)   # latents to fit them to
     check_int("num_levels", num_levels, 2, most)
@@ -495,7 +498,8 @@ def run_train(
                     backbone=replace(shape.backbone, tokens=h * w, dims=d, classes=len(images.classes)),
                     head=replace(shape.head, dims=d, num_levels=tokenizer.quantizer.num_levels))
     evaluate = _held_out(tokenizer, options) if options.eval_every else None
-    model, result = recipes.train_generator(tokenizer, images, shape, schedule, out, options.resume, device,
+    tokens = tokenizer.to(device).tokenize_set(images)
+    model, result = recipes.train_generator(tokenizer.to("cpu"), tokens, shape, schedule, out, options.resume, device,
                                          evaluate=evaluate, start=tokenizer.ar if options.finetune else None,
                                          compiled=options.compiled)
     model.name = options.preset
@@ -505,10 +509,9 @@ def run_train(
 def _held_out(tokenizer, options: Train):
     "A function for the training loop: cost of 2,000 test images' tokens under the averaged weights."
     from tokenbridge.data import load_images
-    from tokenbridge.recipes import tokenize_images
     from tokenbridge.evaluation import nll
     test = load_images("test", options.data, limit=2000)
-    indices = tokenize_images(tokenizer, test.images)
+    indices = tokenizer.tokenize(test.images)
     return lambda model, step: {"test_nll": nll(model, indices, test.labels, seed=0)}
 
 # %% ../nbs/17_cli.ipynb #023c76fc
@@ -532,10 +535,12 @@ def run_evaluate(
     if model.ar is not None and test.take(options.num).labels.bincount().max() < 2:
         raise ValueError(f"num: expected two test images of some class at least, got {options.num} images")
     training = training.take(None if options.num is None else 10 * options.num)   # for the histograms
-    recipe = replace(_recipe(model.name), per_class=options.samples, test_images=options.num or len(test),
+    recipe = replace(_recipe(model.name),
                      **_chosen({"cfg_scale": options.cfg_scale, "temperature": options.temperature}))
     with _autocast(options.on):
-        metrics, _ = measure(model, training, test, recipe, seed=options.seed, progress=True)
+        tokens = None if model.ar is None else model.tokenize_set(training, mirror=False)
+        metrics, _ = measure(model, test.take(options.num), tokens, options.samples, recipe.sampling,
+                             seed=options.seed, progress=True)
     write_json(options.out, _record(options.seed, started, images=test.source, **metrics))
     _print_rows({f"{part} {name}": f"{value:.0f}" if name == "images" else f"{value:.4g}" for part,
                  report in metrics.items()

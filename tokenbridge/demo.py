@@ -16,26 +16,18 @@ from torch import Tensor
 from .data import ImageSet, load_images, to_float
 from .files import pretrained_folder, read_json, run_record, write_json
 from .model import preset
-from .pipeline import TokenBridge
-from tokenbridge.recipes import (
-    RECIPES,
-    encode,
-    fit_quantizer,
-    measure,
-    tokenize_set,
-    train_generator,
-    train_vae,
-)
-from .training import _training_device
+from .pipeline import TokenBridge, Tokenizer
+from .recipes import fit_quantizer, measure, recipe, train_generator, train_vae
+from .training import _training_device as training_device
 
 # %% ../nbs/demo.ipynb #16d9228d
 def write_pictures(
-    folder: Path,               # where to
-    bridge: TokenBridge,        # the trained model
-    test: ImageSet,             # test images
-    samples: Tensor,            # (N, 3, H, W) in turn over the classes
-    histories: dict,            # name -> rows with 'step' and 'loss'
-) -> list[Path]:
+    folder: Path,               # folder of the pictures
+    bridge: TokenBridge,        # the trained model, on the CPU
+    test: ImageSet,             # test images, at least 10
+    samples: Tensor,            # (N, 3, H, W) floats in [-1, 1], in turn over the classes
+    histories: dict,            # name of a training -> rows with 'step' and 'loss'
+) -> list[Path]:                # the four files
     "Reconstructions, samples, loss curves, latents over their levels."
     from tokenbridge.plots import curves, image_grid, image_rows, level_ridges, panels, save_figure
     real, classes = to_float(test.images[:10]), list(test.classes)
@@ -45,85 +37,91 @@ def write_pictures(
     labels = classes + [""] * (count - len(classes))
     axes = panels(columns=len(histories), width=4)
     axes = list(axes) if len(histories) > 1 else [axes]
-    for ax, (name, rows_) in zip(axes, histories.items()):
-        curves(ax, {name: ([row["step"] for row in rows_], [row["loss"] for row in rows_])}, smoothing=0.5,
-               title=name)
-    return [
-        save_figure(image_rows(panels(width=8, height=2.6), rows), folder / "reconstructions.png", dpi=140),
-        save_figure(image_grid(panels(width=8, height=8), samples[:count], len(classes), labels),
-                    folder / "samples.png", dpi=140),
-        save_figure(axes[0], folder / "losses.png"),
-        save_figure(level_ridges(panels(width=6, height=4), encode(bridge.vae, test.images[:500]),
-                                 bridge.quantizer.levels), folder / "latents.png"),
-    ]
+    for ax, (name, history) in zip(axes, histories.items()):
+        steps, losses = ([row[key] for row in history] for key in ("step", "loss"))
+        curves(ax, {name: (steps, losses)}, smoothing=0.5, title=name)
+    drawn = {"reconstructions": image_rows(panels(width=8, height=2.6), rows),
+             "samples": image_grid(panels(width=8, height=8), samples[:count], len(classes), labels),
+             "losses": axes[0],
+             "latents": level_ridges(panels(width=6, height=4), bridge.latents(test.images[:500]),
+                                     bridge.quantizer.levels)}
+    return [save_figure(ax, folder / f"{name}.png", dpi=140 if name in ("reconstructions", "samples") else 100)
+            for name, ax in drawn.items()]
 
 # %% ../nbs/demo.ipynb #97ea651e
+_FIGURES = (("reconstruction, dB", "tokenizer", "psnr_continuous"),
+            ("after 16 levels, dB", "tokenizer", "psnr_quantized"),
+            ("gain over histogram, nats", "generator", "gain"),
+            ("samples: judge agrees", "samples", "agreement"),
+            ("samples: variance ratio", "samples", "variance_ratio"))
+
+
 def compare(
-    metrics: dict,             # of `measure`
-    shipped: dict | None,      # of the shipped weights; None: not at hand
-) -> str:                      # a table
+    metrics: dict,             # what `measure` gives
+    shipped: dict | None,      # the same of the shipped weights; None: not at hand
+) -> str:                      # a table of two columns
     "The figures of this run beside the shipped ones."
-    lines = [("reconstruction, dB", "tokenizer", "psnr_continuous"),
-             ("after 16 levels, dB", "tokenizer", "psnr_quantized"),
-             ("gain over histogram, nats", "generator", "gain"),
-             ("samples: judge agrees", "samples", "agreement"),
-             ("samples: variance ratio", "samples", "variance_ratio")]
-    value = lambda source, part, key: f"{source[part][key]:10.3f}" if source and key in source.get(part,
-        {}) else f"{'-':>10}"
+    def value(source: dict | None, part: str, key: str) -> str:
+        found = (source or {}).get(part, {}).get(key)
+        return f"{'-':>10}" if found is None else f"{found:10.3f}"
+
     return "\n".join([f"{'':26}{'this run':>10}{'shipped':>10}"]
-                     + [f"{name:26}{value(metrics, part, key)}{value(shipped, part, key)}" for name, part,
-                        key in lines])
+                     + [f"{name:26}{value(metrics, part, key)}{value(shipped, part, key)}"
+                        for name, part, key in _FIGURES])
 
 
-def shipped_metrics() -> dict | None:
-    "The figures that travel with the shipped weights, if they are there."
+def shipped_metrics() -> dict | None:   # None: they are not at hand
+    "The figures that travel with the shipped weights."
     try:
         return read_json(pretrained_folder("cifar-tiny") / "metrics.json")["results"]
     except (OSError, KeyError):
         return None
 
 # %% ../nbs/demo.ipynb #135d6091
+def _foreign(source: str) -> str:
+    "A warning where the images are not those that the shipped weights were trained on."
+    return (f"\nThis run is on {source} images, the shipped model and the judge on CIFAR-10: "
+            "do not compare, and the judge's agreement means nothing.")
+
+
 def run_demo(
     out: str | Path = "runs/demo",        # folder for everything that is written
     root: str | Path | None = None,       # folder of CIFAR-10; None: TOKENBRIDGE_DATA, data/cifar10, a download, or synthetic
-    fast: bool = False,                   # a shortened run: same files, a few steps
-    seed: int = 0,                        # of everything
+    fast: bool = False,                   # True: a shortened run, with the same files after a few steps
+    seed: int = 0,                        # seed of everything
     command: str = "tokenbridge demo",    # what was typed, for the record
-    device: str | torch.device | None = None,   # None: cuda where there is one
-    precision: str = "auto",              # of training: 'auto', 'fp32' or 'bf16'
+    device: str | torch.device | None = None,   # where to train; None: cuda where there is one
+    precision: str = "auto",              # precision of training: 'auto', 'fp32' or 'bf16'
 ) -> dict:                                # metrics with provenance, as in metrics.json
-    "The main job: train tokenizer and generator, generate, measure, write pictures and metrics.json."
-    folder, started, recipe = Path(out), time.time(), RECIPES["fast" if fast else "demo"]
-    schedules = [replace(config, seed=seed, precision=precision) for config in (recipe.vae, recipe.ar)]
-    device = _training_device(device)
+    "Train tokenizer and generator, generate, measure, write the model, pictures and metrics.json."
+    folder, started, plan = Path(out), time.time(), recipe("fast" if fast else "demo")
+    vae_schedule, ar_schedule = (replace(schedule, seed=seed, precision=precision)
+                                 for schedule in (plan.vae, plan.ar) if schedule is not None)
+    device = training_device(device)
     shape, training = preset("cifar-tiny"), load_images("train", root, download=True)
-    test = load_images("test", root, limit=recipe.test_images)
+    test = load_images("test", root, limit=plan.test_images)
     write_json(folder / "metrics.json", {"state": "running"})
     say = lambda number, text: print(f"[{number}/5 · {(time.time() - started) / 60:4.1f} min] {text}",
                                      flush=True)
     say(1, f"training the VAE on {len(training)} images ({training.source})")
-    vae, vae_result = train_vae(training, shape.vae, schedules[0], recipe.kl_weight, recipe.perceptual_weight,
+    vae, vae_result = train_vae(training, shape.vae, vae_schedule, plan.kl_weight, plan.perceptual_weight,
                                 device=device)
     say(2, "fitting the levels, turning images into indices")
-    tokenizer, seen = TokenBridge(vae,
-                                  fit_quantizer(vae, training,
-                                                shape.num_levels)), training.take(recipe.train_images)
-    indices = tokenize_set(tokenizer.to(device), seen.images)
+    tokenizer = Tokenizer(vae, fit_quantizer(vae, training, shape.num_levels)).to(device)
+    tokens = tokenizer.tokenize_set(training.take(plan.train_images))
     say(3, "training the generator on indices")
-    bridge, ar_result = train_generator(tokenizer.cpu(), seen, shape.ar, schedules[1], device=device,
-                                        indices=indices)
+    bridge, ar_result = train_generator(tokenizer.cpu(), tokens, shape.ar, ar_schedule, device=device,
+                                        sampling=plan.sampling, name="demo")
     bridge.save_pretrained(folder, torch.bfloat16)
     say(4, "generating and measuring")
-    metrics, samples = measure(bridge.to(device), seen, test, recipe, seed=seed, progress=True,
-                               train_indices=indices[:, 0])
+    metrics, samples = measure(bridge.to(device), test, tokens, plan.per_class, seed=seed, progress=True)
     say(5, "writing pictures")
     histories = {"VAE": vae_result.history, "generator": ar_result.history}
     pictures = write_pictures(folder, bridge.cpu(), test, samples, histories)
     record = run_record(command, seed, started, data=training.source, histories=histories,
-                        recipe=asdict(recipe), **metrics)
+                        recipe=asdict(plan), **metrics)
     write_json(folder / "metrics.json", record)
-    if training.source != "cifar10":
-        print(f"\nThis run is on {training.source} images, the shipped model and the judge on CIFAR-10: do not compare, and the judge's agreement means nothing.")
-    print(f"\n{compare(metrics, shipped_metrics())}\n\nmodel, metrics.json and {', '.join(p.name for p in pictures)} are in {folder}"
-          f" ({(time.time() - started) / 60:.1f} minutes)")
+    print(_foreign(training.source) if training.source != "cifar10" else "")
+    print(f"{compare(metrics, shipped_metrics())}\n\nmodel, metrics.json and "
+          f"{', '.join(p.name for p in pictures)} are in {folder} ({(time.time() - started) / 60:.1f} minutes)")
     return record

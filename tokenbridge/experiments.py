@@ -8,6 +8,7 @@ __all__ = ['FULL_SIZES', 'picture_base64', 'vae_experiment', 'collect_sweep', 'o
 
 # %% ../nbs/experiments.ipynb #ae947632
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from tokenbridge.classifier import (
     store_classifier,
     train_classifier,
 )
-from .data import ImageSet, load_images, to_float
+from .data import TokenSet, load_images, to_float
 from tokenbridge.evaluation import (
     evaluate_generator,
     evaluate_samples,
@@ -36,23 +37,17 @@ from tokenbridge.evaluation import (
 from .files import read_json, record_path, results_folder, run_record, save_record
 from .generation import SamplingDefaults
 from .model import ARModel, count_parameters, preset
+from .optim import TrainConfig
 from .pipeline import TokenBridge, Tokenizer
-from .quantizer import Quantizer, gaussian_levels
-from tokenbridge.recipes import (
-    balanced_labels,
-    decode_indices,
-    encode,
-    tokenize_images,
-    tokenize_set,
-    train_generator,
-    train_vae,
-)
-from .training import TrainConfig, _training_device, keep_freed_memory, train
+from .quantizer import gaussian_levels
+from .recipes import balanced_labels, fit_quantizer, train_generator, train_vae
+from .training import keep_freed_memory, train
+from .training import _training_device as training_device
 
 # %% ../nbs/experiments.ipynb #69847e13
 def picture_base64(
     images: Tensor,     # (b, 3, H, W) floats in [-1, 1]
-    columns: int,       # images a row
+    columns: int,       # number of images in a row
 ) -> str:               # a PNG in base64
     "A small picture that fits into a record."
     import base64
@@ -67,46 +62,53 @@ def picture_base64(
 
 
 def _keeper(
-    name: str | None,   # of the record; None: it is not written
-):                      # record -> the same record
+    name: str | None,            # name of the record; None: it is not written
+) -> Callable[[dict], dict]:     # record -> the same record
     "What to do with a finished record; made before the work, so that a bad name costs no minutes."
-    if name is None:
-        return lambda record: record
-    record_path(name)
-    return lambda record: save_record(name, record) and record
+    def keep(record: dict) -> dict:
+        if name is not None:
+            save_record(name, record)
+        return record
+
+    if name is not None:
+        record_path(name)
+    return keep
 
 
-def _with_generator(model: str | Path) -> TokenBridge:
+def _with_generator(
+    model: str | Path,               # a shipped name, or a folder
+) -> tuple[TokenBridge, ARModel]:    # the whole, and its generator
     "A saved model that has a generator."
     bridge = TokenBridge.from_pretrained(model)
     if bridge.ar is None:
         raise ValueError(f"model: {model} is a tokenizer without a generator")
-    return bridge
+    return bridge, bridge.ar
 
 # %% ../nbs/experiments.ipynb #21fcb9bf
 def vae_experiment(
     name: str | None,                   # the record becomes data/results/NAME.json; None: it is only returned
-    kl_weight: float,                   # price of a nat of an image's latents
-    perceptual_weight: float,           # price of the perceptual distance
-    schedule: TrainConfig,              # steps, batch, optimizer
-    root: str | Path | None = None,     # folder of CIFAR-10
-    levels: tuple[int, ...] = (8, 16, 32, 64),   # numbers of levels to measure
-    test_images: int = 10000,           # test images to measure on
+    kl_weight: float,                   # weight of the KL term, a factor on nats per image
+    perceptual_weight: float,           # weight of the perceptual distance; 0: squared error and KL only
+    schedule: TrainConfig,              # steps, batch size, optimizer
+    root: str | Path | None = None,     # folder of CIFAR-10; None: as `load_images` finds it
+    num_levels: tuple[int, ...] = (8, 16, 32, 64),   # numbers of levels to measure
+    test_images: int = 10000,           # number of test images to measure on
+    train_images: int | None = None,    # number of training images; None: all
 ) -> dict:                              # the record
     "Train a `cifar-tiny` VAE and measure it continuous and at several numbers of levels."
-    keep = _keeper(name)
-    for k in levels:
-        check_int("levels", k, 2)
-    started, training, test = time.time(), load_images("train", root), load_images("test", root,
-        limit=test_images)
+    keep, started = _keeper(name), time.time()
+    for k in num_levels:
+        check_int("num_levels", k, 2)
+    training, test = load_images("train", root, train_images), load_images("test", root, test_images)
     vae, result = train_vae(training, preset("cifar-tiny").vae, schedule, kl_weight, perceptual_weight)
-    judge, shown, latents = load_classifier("judge"), to_float(test.images[:10]), encode(vae,
-        training.images[:10000])
-    metrics = {str(k): evaluate_tokenizer(Tokenizer(vae, Quantizer.fit(latents, k)), test.images, judge,
-                                          test.labels) for k in levels}
-    with torch.inference_mode():
-        picture = picture_base64(torch.cat([shown, vae.decode(vae.encode(shown).mean)]), 10)
-    command = f"vae_experiment({name!r}, {kl_weight}, {perceptual_weight}, {schedule}, levels={levels}, test_images={test_images})"
+    judge, metrics = load_classifier("judge"), {}
+    for k in num_levels:
+        tokenizer = Tokenizer(vae, fit_quantizer(vae, training, k))
+        metrics[str(k)] = evaluate_tokenizer(tokenizer, test.images, judge, test.labels)
+    shown = to_float(test.images[:10])
+    picture = picture_base64(torch.cat([shown, tokenizer.reconstruct(shown, quantized=False)]), 10)
+    command = (f"vae_experiment({name!r}, {kl_weight}, {perceptual_weight}, {schedule}, "
+               f"num_levels={num_levels}, test_images={test_images}, train_images={train_images})")
     return keep(run_record(command, schedule.seed, started, kl_weight=kl_weight,
                            perceptual_weight=perceptual_weight, levels=metrics,
                            reconstructions_png=picture, history=result.history, steps=schedule.steps,
@@ -116,7 +118,7 @@ def vae_experiment(
 def collect_sweep(
     names: tuple[str, ...],     # records of `vae_experiment` that differ in the KL weight
 ) -> dict:                      # the record data/results/kl-sweep.json
-    "One table out of several records: PSNR by KL weight and number of levels."
+    "One table out of several records: PSNR by KL weight and number of levels. Writes kl-sweep.json."
     records = [read_json(results_folder() / f"{name}.json") for name in names]
     runs = []
     for record in records:
@@ -126,144 +128,143 @@ def collect_sweep(
         for k, figures in result["levels"].items():
             runs.append(common | {"levels": int(k), "psnr": figures["psnr_quantized"]})
         runs.append(common | {"levels": "continuous", "psnr": figures["psnr_continuous"]})
-    sweep = {key: records[0][key]
-             for key in ("commit", "seed", "hardware",
-                         "date")} | {"seconds": sum(r["seconds"] for r in records)}
-    sweep |= {"command": f"collect_sweep({names!r})", "runs": runs}
+    first = {key: records[0][key] for key in ("commit", "seed", "hardware", "date")}
+    sweep = {**first, "seconds": sum(record["seconds"] for record in records),
+             "command": f"collect_sweep({names!r})", "runs": runs}
     save_record("kl-sweep", sweep)
     return sweep
 
 # %% ../nbs/experiments.ipynb #5316db72
 def _tokens_of_both(
-    bridge: TokenBridge,       # VAE and quantizer
-    root: str | Path | None,   # folder of CIFAR-10
-    train_images: int,         # training images that are tokenized
-    test_images: int,          # test images to measure on
-) -> tuple[ImageSet, ImageSet, Tensor, Tensor]:   # training and test images, (N, 2, n, d) and (M, n, d) indices
+    tokenizer: Tokenizer,      # autoencoder and quantizer
+    root: str | Path | None,   # folder of CIFAR-10; None: as `load_images` finds it
+    train_images: int,         # number of training images that are tokenized
+    test_images: int,          # number of test images to measure on
+) -> tuple[TokenSet, Tensor, Tensor]:   # training tokens; held-out tokens (M, n, d) and their labels (M,)
     "What every trial of an experiment has in common, tokenized once."
-    training, test = load_images("train", root, limit=train_images), load_images("test", root,
-        limit=test_images)
-    return training, test, tokenize_set(bridge, training.images), tokenize_images(bridge, test.images)
+    training, test = load_images("train", root, train_images), load_images("test", root, test_images)
+    return tokenizer.tokenize_set(training), tokenizer.tokenize(test.images), test.labels
 
 # %% ../nbs/experiments.ipynb #2da5c46a
 def optimizer_experiment(
     name: str | None,                   # the record becomes data/results/NAME.json; None: it is only returned
     trials: dict[str, dict],            # name of a trial -> what it changes in `schedule`
     schedule: TrainConfig,              # what all trials have in common
-    model: str | Path = "cifar-tiny",   # whose tokenizer, and whose shape of the generator
-    train_images: int = 20000,          # training images that are tokenized
-    test_images: int = 2000,            # test images to measure on
-    root: str | Path | None = None,     # folder of CIFAR-10
+    model: str | Path = "cifar-tiny",   # a saved model: its tokenizer, and the shape of its generator
+    train_images: int = 20000,          # number of training images that are tokenized
+    test_images: int = 2000,            # number of test images to measure on
+    root: str | Path | None = None,     # folder of CIFAR-10; None: as `load_images` finds it
 ) -> dict:                              # the record
     "Train the same generator on the same batches with several optimizers, and measure each on held-out tokens."
-    keep, schedules = _keeper(name), {label: replace(schedule, **changes) for label,
-                                      changes in trials.items()}
+    keep, started = _keeper(name), time.time()
+    schedules = {label: replace(schedule, **changes) for label, changes in trials.items()}
     check_int("schedule.eval_every", schedule.eval_every, 1)
-    started, bridge = time.time(), _with_generator(model)
-    training, test, indices, held_out = _tokens_of_both(bridge, root, train_images, test_images)
-    look, runs = lambda ar, step: {"nll": nll(ar, held_out, test.labels, schedule.seed)}, []
+    bridge, ar = _with_generator(model)
+    tokens, held_out, labels = _tokens_of_both(bridge, root, train_images, test_images)
+    look = lambda trained, step: {"nll": nll(trained, held_out, labels, schedule.seed)}
+    runs = []
     for label, changes in trials.items():
         began = time.time()
-        result = train_generator(bridge, training, bridge.ar.config, schedules[label], indices=indices,
-                                 evaluate=look)[1]
+        _, result = train_generator(bridge, tokens, ar.config, schedules[label], evaluate=look)
         curve = [{"step": row["step"], "nll": row["nll"]} for row in result.history if "nll" in row]
         runs.append({"trial": label, "changes": changes, "seconds": round(time.time() - began, 1),
                      "curve": curve})
-    position = position_histogram_nll(indices[:, 0].long(), held_out, bridge.quantizer.num_levels,
+    position = position_histogram_nll(tokens.tokens[:, 0].long(), held_out, tokens.num_levels,
                                       hidden_mask(*held_out.shape[:2], schedule.seed))
-    command = f"optimizer_experiment({name!r}, {trials!r}, {schedule}, {str(model)!r}, {train_images}, {test_images})"
+    command = (f"optimizer_experiment({name!r}, {trials!r}, {schedule}, {str(model)!r}, "
+               f"{train_images}, {test_images})")
     return keep(run_record(command, schedule.seed, started, runs=runs, position_histogram=position,
-                           steps=schedule.steps,
-                           batch_size=schedule.batch_size, data=training.source))
+                           steps=schedule.steps, batch_size=schedule.batch_size, data=tokens.source))
 
 # %% ../nbs/experiments.ipynb #8b91d792
 def mask_experiment(
     name: str | None,                       # the record becomes data/results/NAME.json; None: it is only returned
-    trials: dict[str, tuple[float, float]],     # name of a trial -> smallest share of hidden tokens, deviation (lesson 05)
+    trials: dict[str, tuple[float, float]],     # name of a trial -> smallest mask ratio, and its deviation (lesson 05)
     schedule: TrainConfig,                  # what all trials have in common
-    model: str | Path = "cifar-tiny",       # where all begin
-    shares: tuple[float, ...] = (1 / 16, 0.25, 0.5, 0.75, 1.0),   # of hidden tokens, to measure at
-    train_images: int = 20000,              # training images that are tokenized
-    test_images: int = 2000,                # test images to measure on
-    root: str | Path | None = None,         # folder of CIFAR-10
+    model: str | Path = "cifar-tiny",       # a saved model, from whose weights all begin
+    shares: tuple[float, ...] = (1 / 16, 0.25, 0.5, 0.75, 1.0),   # shares of hidden tokens to measure at
+    train_images: int = 20000,              # number of training images that are tokenized
+    test_images: int = 2000,                # number of test images to measure on
+    root: str | Path | None = None,         # folder of CIFAR-10; None: as `load_images` finds it
 ) -> dict:                                  # the record
     "Train a generator on with several distributions of the mask, and measure each at several shares of hidden tokens."
-    keep, started, bridge = _keeper(name), time.time(), _with_generator(model)
-    shapes = {label: replace(bridge.ar.config,
-                             backbone=replace(bridge.ar.config.backbone, mask_ratio_low=low,
-                                              mask_ratio_deviation=deviation))
+    keep, started, (bridge, ar) = _keeper(name), time.time(), _with_generator(model)
+    shapes = {label: replace(ar.config, backbone=replace(ar.config.backbone, mask_ratio_low=low,
+                                                         mask_ratio_deviation=deviation))
               for label, (low, deviation) in trials.items()}
     for share in shares:
         check_number("shares", share, 0, 1, open_low=True)
-    training, test, indices, held_out = _tokens_of_both(bridge, root, train_images, test_images)
-    counted = indices[:, 0].long()
-    measure = lambda ar: [evaluate_generator(ar, held_out, test.labels, counted, schedule.seed, share)["gain"]
-                          for share in shares]
-    runs = [{"trial": "before", "gain": measure(bridge.ar)}]
+    tokens, held_out, labels = _tokens_of_both(bridge, root, train_images, test_images)
+    counted = tokens.tokens[:, 0].long()
+    gains = lambda model: [evaluate_generator(model, held_out, labels, counted, schedule.seed, share)["gain"]
+                           for share in shares]
+    runs: list[dict] = [{"trial": "before", "gain": gains(ar)}]
     for label, config in shapes.items():
         began = time.time()
-        trained = train_generator(bridge, training, config, schedule, indices=indices, start=bridge.ar)[0]
+        trained, _ = train_generator(bridge, tokens, config, schedule, start=ar)
         runs.append({"trial": label, "low": trials[label][0], "deviation": trials[label][1],
-                     "seconds": round(time.time() - began, 1),
-                     "gain": measure(trained.ar)})
-    command = f"mask_experiment({name!r}, {trials!r}, {schedule}, {str(model)!r}, {shares!r}, {train_images}, {test_images})"
+                     "seconds": round(time.time() - began, 1), "gain": gains(trained.ar)})
+    command = (f"mask_experiment({name!r}, {trials!r}, {schedule}, {str(model)!r}, {shares!r}, "
+               f"{train_images}, {test_images})")
     return keep(run_record(command, schedule.seed, started, shares=list(shares), runs=runs,
-                           steps=schedule.steps,
-                           batch_size=schedule.batch_size, data=training.source))
+                           steps=schedule.steps, batch_size=schedule.batch_size, data=tokens.source))
 
 # %% ../nbs/experiments.ipynb #83e8ca76
 def sampling_experiment(
     name: str | None,                           # the record becomes data/results/NAME.json; None: it is only returned
     model: str | Path = "cifar-tiny",           # a shipped name, or a folder
-    settings: tuple[tuple[float, float], ...] = (   # guidance and temperature
+    settings: tuple[tuple[float, float], ...] = (   # pairs of guidance and temperature
         *((scale, 1.0) for scale in (1, 3, 4, 5, 6, 8)), (5, 0.95), (6, 0.95), (5, 1.05)),
-    per_class: int = 100,                       # samples a class for each pair of guidance and temperature
-    root: str | Path | None = None,             # folder of CIFAR-10
-    seed: int = 1,                              # of the samples
+    per_class: int = 100,                       # number of samples of each class for each pair, at least 2
+    root: str | Path | None = None,             # folder of CIFAR-10; None: as `load_images` finds it
+    seed: int = 1,                              # seed of the samples
+    test_images: int | None = None,             # number of test images to compare with; None: all
 ) -> dict:                                      # the record
     "Judge samples of several settings: agreement and variance, relative to quantized test images."
-    keep = _keeper(name)
+    keep, started = _keeper(name), time.time()
     check_seed(seed)
     check_int("per_class", per_class, 2)
-    for cfg_scale, temperature in settings:
-        SamplingDefaults(cfg_scale=cfg_scale, temperature=temperature)   # an impossible setting is found first
-    started, bridge, test = time.time(), _with_generator(model), load_images("test", root)
+    dials = [SamplingDefaults(cfg_scale=cfg_scale, temperature=temperature)   # an impossible one is found first
+             for cfg_scale, temperature in settings]
+    (bridge, _), test = _with_generator(model), load_images("test", root, test_images)
     labels, judge = balanced_labels(len(test.classes), per_class), load_classifier("judge")
-    reference = decode_indices(bridge, tokenize_images(bridge, test.images))
-    runs = []
-    for cfg_scale, temperature in settings:
-        samples = bridge.generate(labels, cfg_scale=cfg_scale, temperature=temperature, chunk_size=250,
-                                  generator=torch.Generator().manual_seed(seed))
+    reference, runs = bridge.reconstruct(test.images), []
+    for dial in dials:
+        chosen = {"cfg_scale": dial.cfg_scale, "temperature": dial.temperature}
+        samples = bridge.generate(labels, **chosen, chunk_size=250, seed=seed)
         report = evaluate_samples(samples, labels, judge, reference, test.labels)
-        runs.append({"cfg_scale": cfg_scale, "temperature": temperature}
-                    | {key: report[key] for key in ("agreement_ratio", "variance_ratio")})
-    command = f"sampling_experiment({name!r}, {str(model)!r}, {settings!r}, per_class={per_class}, seed={seed})"
+        runs.append(chosen | {key: report[key] for key in ("agreement_ratio", "variance_ratio")})
+    command = (f"sampling_experiment({name!r}, {str(model)!r}, {settings!r}, per_class={per_class}, "
+               f"seed={seed}, test_images={test_images})")
     return keep(run_record(command, seed, started, per_class=per_class, runs=runs, data=test.source))
 
 # %% ../nbs/experiments.ipynb #527992d1
 def ship_classifier(
-    name: str,            # 'features' or 'judge'
-    folder,               # folder of the weights
-    epochs: float,        # passes over the training images
-    root=None,            # folder of CIFAR-10; None: as `load_images` finds it
-    seed: int = 0,        # seed of initialisation, order and augmentation
-) -> dict:                # the record of the run
+    name: str,                        # 'features' or 'judge'
+    folder: str | Path,               # folder of the weights
+    epochs: float,                    # passes over the training images
+    root: str | Path | None = None,   # folder of CIFAR-10; None: as `load_images` finds it
+    seed: int = 0,                    # seed of initialisation, order and augmentation
+) -> dict:                            # the record data/results/classifier-NAME.json
     "Train one classifier on CIFAR-10, store it, and measure the stored file on the test images."
     check_choice("name", name, tuple(CLASSIFIERS))
-    started, command = time.time(), f"ship_classifier({name!r}, {str(folder)!r}, epochs={epochs}, seed={seed})"
-    train, test = load_images("train", root), load_images("test", root)
+    started, curve = time.time(), []
+    training, test = load_images("train", root), load_images("test", root)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = CLASSIFIERS[name](len(train.classes))
-    curve = []
-    losses = train_classifier(net, train, epochs, seed=seed, on_epoch=lambda e,
-                              loss: (curve.append(loss), print(f"epoch {e}: {loss:.3f}", flush=True)))
+        net = CLASSIFIERS[name](len(training.classes))
+
+    def on_epoch(epoch: int, loss: float) -> None:
+        curve.append(loss)
+        print(f"epoch {epoch}: {loss:.3f}", flush=True)
+
+    losses = train_classifier(net, training, epochs, seed=seed, on_epoch=on_epoch)
     path = Path(folder) / f"{name}.safetensors"
     store_classifier(net, path)
-    result = {"accuracy": accuracy(read_classifier(path, name), test), "data": train.source,
-              "epoch_loss": curve,
-              "step_loss": [round(x, 4) for x in losses[::20]]}
-    record = run_record(command, seed, started, **result)
+    command = f"ship_classifier({name!r}, {str(folder)!r}, epochs={epochs}, seed={seed})"
+    record = run_record(command, seed, started, accuracy=accuracy(read_classifier(path, name), test),
+                        data=training.source, epoch_loss=curve,
+                        step_loss=[round(x, 4) for x in losses[::20]])
     save_record(f"classifier-{name}", record)
     return record
 
@@ -320,14 +321,14 @@ def _timed_steps(name: str, batch_size: int, steps: int, skipped: int, device: t
     if cuda:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    shape, times = preset(name), []
+    shape, times = preset(name), list[float]()
     with device:
         model = ARModel(shape.ar, gaussian_levels(shape.num_levels).repeat(shape.ar.head.dims, 1))
     n, d = shape.ar.backbone.tokens, shape.ar.head.dims
     indices = torch.randint(0, shape.num_levels, (256, n, d))
     labels = torch.randint(0, shape.ar.backbone.classes, (256,))
 
-    def tick(step, scalars):
+    def tick(step: int, scalars: dict) -> None:
         if cuda:
             torch.cuda.synchronize()
         times.append(time.time())
@@ -354,7 +355,7 @@ def full_size_experiment(
     keep = _keeper(name)
     check_int("skipped", skipped, 1)
     check_int("steps", steps, skipped + 1)
-    started, rows, place = time.time(), [], _training_device(device)
+    started, rows, place = time.time(), [], training_device(device)
     for size, batch_size in sizes:
         try:
             rows.append(_timed_steps(size, batch_size, steps, skipped, place))

@@ -214,6 +214,7 @@ class ModelPreset:
     num_levels: int                        # number of levels k of each dimension
     ar: ARConfig                           # sizes of the generator
     order: tuple[int, ...] | None = None   # order of the dimensions, if known; None: measured on the latents
+    recipe: str | None = None              # name of its default recipe (lesson 12); None: it has none yet
 
     def __post_init__(self):
         for name, got, wanted in (("vae.latent_dims", self.vae.latent_dims, self.ar.head.dims),
@@ -231,7 +232,7 @@ def _cifar_tiny() -> ModelPreset:
                               mask_ratio_low=0.3, mask_ratio_deviation=0.5)
     head = HeadConfig(dims=16, num_levels=16, context_width=192, width=96, blocks=3, heads=4)
     return ModelPreset("cifar-tiny", VAEConfig(kind="residual", image_size=32, latent_dims=16, factor=8), 16,
-                       ARConfig(backbone, head))
+                       ARConfig(backbone, head), recipe="cifar-tiny")
 
 
 def _cifar() -> ModelPreset:
@@ -240,7 +241,7 @@ def _cifar() -> ModelPreset:
                               heads=8, class_tokens=8)
     head = HeadConfig(dims=8, num_levels=16, context_width=256, width=128, blocks=3, heads=4)
     return ModelPreset("cifar", VAEConfig(kind="residual", image_size=32, latent_dims=8, factor=4), 16,
-                       ARConfig(backbone, head))
+                       ARConfig(backbone, head), recipe="cifar")
 
 # %% ../nbs/07_model.ipynb #af6a5455
 _KL16_ORDER = (8, 1, 10, 9, 6, 12, 4, 0, 3, 11, 7, 14, 2, 15, 13, 5)   # of MAR's KL-16, low frequencies first
@@ -255,7 +256,8 @@ def _imagenet(size: str, width: int, blocks: int, heads: int, head_width: int,
     head = HeadConfig(dims=16, num_levels=64, context_width=width, width=head_width, blocks=head_blocks,
                       heads=8, dropout=0.1)
     vae = VAEConfig(kind="kl16", image_size=256, latent_dims=16, factor=16)
-    return ModelPreset(f"imagenet-{size}", vae, 64, ARConfig(backbone, head), _KL16_ORDER)
+    return ModelPreset(f"imagenet-{size}", vae, 64, ARConfig(backbone, head), _KL16_ORDER,
+                       recipe=f"imagenet-{size}")
 
 # %% ../nbs/07_model.ipynb #28efd159
 PRESETS = {each.name: each for each in (
