@@ -24,9 +24,8 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def some_tokens(model, num: int):
     "Random indices (num, n, d) and labels (num,) on the CPU."
-    n, (d, k) = model.config.backbone.tokens, model.levels.shape
-    return torch.randint(0, k, (num, n, d),
-                         generator=seeded(1)), torch.arange(num) % model.config.backbone.classes
+    indices = torch.randint(0, model.num_levels, (num, model.tokens, model.dims), generator=seeded(1))
+    return indices, torch.arange(num) % model.classes
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +86,23 @@ def test_generation_gives_the_same_indices(kind, options):
     if kind == "causal" and "order" in options:
         pytest.skip("a causal backbone has one order")
     here, there, labels = tiny_model(kind).double(), tiny_model(kind).double().cuda(), torch.arange(30) % 3
-    draw = lambda model, at: generate_indices(model, labels.to(at), cfg_scale=3.0, generator=seeded(),
-                                              **options).cpu()
+    draw = lambda model, at: generate_indices(model, labels.to(at), cfg_scale=3.0, seed=1, **options).cpu()
     assert torch.equal(draw(there, "cuda"), draw(here, "cpu"))
+
+
+@pytest.mark.parametrize("kind", ["masked", "causal"])
+def test_plans_are_the_same_bit_for_bit(kind):
+    from tokenbridge.generation import draw_plan
+    here, there = tiny_model(kind), tiny_model(kind).cuda()
+    hidden = torch.ones(5, here.tokens, dtype=torch.bool)
+    for luck in (dict(seed=1), dict(seed=1, first=7)):
+        one, other = draw_plan(here, hidden, **luck), draw_plan(there, hidden.cuda(), **luck)
+        assert other.noise.device.type == other.order.device.type == "cuda"
+        assert torch.equal(other.noise.cpu(), one.noise) and torch.equal(other.order.cpu(), one.order)
+    # a generator on the GPU gives the call's number, one after the other
+    plans = [draw_plan(there, hidden.cuda(), generator=generator)
+             for generator in 2 * [torch.Generator("cuda").manual_seed(0)]]
+    assert not torch.equal(plans[0].noise, plans[1].noise)
 
 
 def test_the_head_by_three_ways():
@@ -139,17 +152,17 @@ def test_figures_do_not_depend_on_the_device(shipped, pictures, monkeypatch):
 
 def train_tiny(folder, steps: int, resume: bool = False):
     "Train a tiny generator on random tokens on the GPU in bf16; the result and the model."
-    from tokenbridge.training import TrainConfig, train
+    from tokenbridge.optim import TrainConfig
+    from tokenbridge.training import train
     model = tiny_model()
     indices, labels = some_tokens(model, 64)
     config = TrainConfig(steps=8, batch_size=16, accumulation=2, optimizer="muon", warmup=2, log_every=1,
                          save_every=2, precision="bf16")
     stop = lambda step, scalars: (_ for _ in ()).throw(KeyboardInterrupt) if step == steps else None
     try:
-        return train(model, lambda module, batch, generator: module.loss(*batch, generator), lambda ids,
-                     generator: (indices[ids], labels[ids]),
-                     64, config, folder, resume, on_step=stop if steps < 8 else None, progress=False,
-                     device="cuda"), model
+        return train(model, lambda module, batch, generator: module.loss(*batch, generator),
+                     lambda ids, generator: (indices[ids], labels[ids]), 64, config, folder, resume,
+                     on_step=stop if steps < 8 else None, progress=False, device="cuda"), model
     except KeyboardInterrupt:
         return None, model
 
@@ -179,7 +192,7 @@ def test_a_compiled_step_is_the_same_step(kind):
 
 
 def test_muon_in_16_bits_makes_singular_values_one():
-    from tokenbridge.training import orthogonalize
+    from tokenbridge.optim import orthogonalize
     matrices = torch.randn(3, 40, 24, generator=seeded()).cuda()
     assert (torch.linalg.svdvals(orthogonalize(matrices)) - 0.95).abs().max() < 0.4
 
