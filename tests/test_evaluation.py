@@ -353,7 +353,7 @@ def tokenizer():
         :32]).to(torch.uint8)
     floats = images.float() / 127.5 - 1
     vae = fit_latent_scale_(start_at_pca_(VAE(VAEConfig(latent_dims=5, width=8)), floats), floats).train()
-    return vae, Quantizer.fit(vae.encode(floats).mean.detach().movedim(1, -1), 6), images
+    return vae, Quantizer.fit(vae.encode(floats).mean.detach().flatten(2).mT, 6), images
 
 
 def test_tokenizer_report_against_its_parts(tokenizer, tmp_path):
@@ -364,9 +364,9 @@ def test_tokenizer_report_against_its_parts(tokenizer, tmp_path):
     with torch.inference_mode():
         latents = vae.eval().encode(images.float() / 127.5 - 1).mean
         vae.train()
-        indices = quantizer.quantize(latents.movedim(1, -1))
+        indices = quantizer.quantize(latents.flatten(2).mT)
         pictures = {"continuous": vae.decode(latents),
-                    "quantized": vae.decode(quantizer.dequantize(indices).movedim(-1, 1))}
+                    "quantized": vae.decode(quantizer.dequantize(indices).mT.unflatten(2, vae.grid))}
     for name, picture in pictures.items():
         assert report[f"psnr_{name}"] == pytest.approx(evaluation.psnr(picture, images), abs=1e-3)
         assert report[f"ssim_{name}"] == pytest.approx(evaluation.ssim(picture, images), abs=1e-4)
@@ -393,7 +393,7 @@ def test_tokenizer_report_without_judge(tokenizer):
 
 def test_more_levels_lose_less(tokenizer):
     vae, _, images = tokenizer
-    latents = vae.encode(images.float() / 127.5 - 1).mean.detach().movedim(1, -1)
+    latents = vae.encode(images.float() / 127.5 - 1).mean.detach().flatten(2).mT
     lost = [evaluation.evaluate_tokenizer(Tokenizer(vae, Quantizer.fit(latents, k)), images)["psnr_quantized"]
             for k in (2, 8, 32)]
     assert lost == sorted(lost)

@@ -6,12 +6,14 @@ from statistics import NormalDist
 
 import pytest
 import torch
+from einops import rearrange
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenbridge.files import load_tensors
+from tokenbridge.files import load_tensors, pretrained_folder
 from tokenbridge.quantizer import (
     Quantizer,
+    _lookup,
     dequantize,
     distortion,
     fit_levels,
@@ -45,7 +47,7 @@ def nearest(latents, levels):
 # ---- quantize and dequantize
 
 @settings(max_examples=40, deadline=None)
-@given(shapes, st.sampled_from([(), (5,), (3, 4), (0,), (2, 1, 3)]))
+@given(shapes, st.sampled_from([(), (5,), (3, 4), (0,), (2, 0)]))
 def test_equals_brute_force(sizes, lead):
     seed, dims, num_levels = sizes
     g = seeded(seed)
@@ -150,8 +152,7 @@ def test_double_levels_and_latents_keep_their_precision():
 
 def test_any_layout():
     quantizer = Quantizer(random_levels(seeded(0), 6, 11))
-    grid = torch.randn(2, 6, 4, 3, generator=seeded(1))
-    latents = grid.permute(0, 2, 3, 1)                    # (b, h, w, d), not contiguous
+    latents = torch.randn(2, 6, 12, generator=seeded(1)).transpose(1, 2)   # (b, n, d), not contiguous
     indices = quantizer.quantize(latents)
     assert torch.equal(indices, quantizer.quantize(latents.contiguous())) and indices.is_contiguous()
     flipped = indices.flip(0).transpose(0, 1)
@@ -163,6 +164,46 @@ def test_latents_are_left_alone():
     before = latents.detach().clone()
     indices = Quantizer.gaussian(3, 8).quantize(latents)
     assert torch.equal(latents, before) and not indices.requires_grad
+
+
+PRESETS = {"cifar-tiny": (16, 4), "cifar": (8, 8), "imagenet-b": (16, 16)}   # d, side of the grid
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("num_levels", [4, 16])
+def test_a_grid_is_refused_and_told_how_to_become_tokens(preset, num_levels):
+    dims, side = PRESETS[preset]
+    grid = torch.randn(2, dims, side, side, generator=seeded(0))
+    quantizer = Quantizer.gaussian(dims, num_levels)
+    line = r"rearrange\({}, 'b d h w -> b \(h w\) d'\)"
+    for call in (quantizer.quantize, lambda x: quantize(x, quantizer.levels),
+                 lambda x: fit_levels(x, num_levels), lambda x: Quantizer.fit(x, num_levels),
+                 lambda x: distortion(x, quantizer.levels)):
+        with pytest.raises(ValueError, match=line.format("latents")):
+            call(grid)
+    for call in (quantizer.dequantize, lambda x: dequantize(x, quantizer.levels)):
+        with pytest.raises(ValueError, match=line.format("indices")):
+            call(torch.zeros(2, dims, side, side).long())
+    tokens = rearrange(grid, "b d h w -> b (h w) d")
+    assert torch.equal(quantizer.quantize(tokens), nearest(tokens, quantizer.levels))
+
+
+def test_methods_trust_their_levels_and_agree_with_the_functions(monkeypatch):
+    quantizer, latents = Quantizer.gaussian(3, 8), torch.randn(2, 5, 3, generator=seeded(0))
+    indices = quantize(latents, quantizer.levels)
+    values = dequantize(indices, quantizer.levels)
+    monkeypatch.setattr("tokenbridge.quantizer._ascends", lambda levels: pytest.fail("looked at the levels"))
+    assert torch.equal(quantizer.quantize(latents), indices)
+    assert torch.equal(quantizer.dequantize(indices), values)
+    assert torch.equal(_lookup(indices, quantizer.levels), values)
+
+
+def test_compiles_as_one_graph():
+    quantizer, latents = Quantizer.gaussian(3, 8), torch.randn(2, 5, 3, generator=seeded(0))
+    for there_and_back in (lambda x: quantizer.dequantize(quantizer.quantize(x)),
+                           lambda x: dequantize(quantize(x, quantizer.levels), quantizer.levels)):
+        compiled = torch.compile(there_and_back, fullgraph=True, backend="eager")
+        assert torch.equal(compiled(latents), there_and_back(latents))
 
 
 # ---- the paper's levels and the uniform ones
@@ -280,8 +321,8 @@ def test_fit_never_breaks(values, num_levels):
     latents = torch.tensor(values).repeat(40 // len(values) + 1)[:, None]
     levels = fit_levels(latents, num_levels)
     assert bool((levels.diff(dim=-1) > 0).all())
-    assert float(distortion(latents,
-                            levels)) <= float(latents.double().var(correction=0)) * 1.001 + 1e-6 * float(latents.abs().max()) ** 2
+    one_level = float(latents.double().var(correction=0))
+    assert float(distortion(latents, levels)) <= one_level * 1.001 + 1e-6 * float(latents.abs().max()) ** 2
 
 
 def test_repeated_values():
@@ -340,6 +381,21 @@ def test_one_buffer_saved_and_loaded():
     other = Quantizer.uniform(5, 7)
     other.load_state_dict(quantizer.state_dict())
     assert torch.equal(other.levels, quantizer.levels)
+
+
+def test_a_batch_of_tokens_is_fitted_like_its_rows():
+    latents = torch.randn(4, 25, 3, generator=seeded(0))
+    assert torch.equal(fit_levels(latents, 6), fit_levels(latents.flatten(0, 1), 6))
+
+
+def test_fingerprint_knows_levels_and_their_order():
+    quantizer = Quantizer.gaussian(4, 16)
+    other = Quantizer(torch.cat([quantizer.levels[:1] + 1e-6, quantizer.levels[1:]]))
+    assert quantizer.fingerprint() == Quantizer.gaussian(4, 16).bfloat16().fingerprint()
+    assert quantizer.fingerprint() != other.fingerprint()
+    assert Quantizer(other.levels.flip(0)).fingerprint() != other.fingerprint()
+    tensors, _ = load_tensors(pretrained_folder("cifar-tiny") / "model.safetensors")
+    assert Quantizer(tensors["quantizer.levels"]).fingerprint() == "3da7520f8c4d30b8"
 
 
 def test_kinds():

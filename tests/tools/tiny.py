@@ -49,7 +49,7 @@ def save_tiny(folder: Path, generator: bool = True, **changes) -> Path:
         vae = VAE(VAEConfig(kind="residual", image_size=32, latent_dims=5, factor=8, width=8,
                             multipliers=(1, 1, 1))).eval()
     with torch.no_grad():
-        latents = vae.encode(to_float(synthetic_images(32).images)).mean.movedim(1, -1)
+        latents = vae.encode(to_float(synthetic_images(32).images)).mean.flatten(2).mT
     quantizer = Quantizer.fit(latents, 7)
     ar = tiny_model(levels=quantizer.levels, tokens=16, **changes) if generator else None
     return TokenBridge(vae, quantizer, ar, name="tiny").save_pretrained(folder)
