@@ -11,7 +11,7 @@ from torch import nn
 from tokenbridge import evaluation, files
 from tokenbridge.pipeline import Tokenizer
 from tokenbridge.quantizer import Quantizer
-from tokenbridge.vae import VAE, VAEConfig, _at_a_time, fit_latent_scale_, start_at_pca_
+from tokenbridge.vae import VAE, VAEConfig, fit_latent_scale_, images_at_a_time, start_at_pca_
 
 
 def random_images(num=6, h=16, w=16, seed=0):
@@ -236,7 +236,7 @@ def test_large_images_go_a_few_at_a_time(monkeypatch, pixels, most):
     monkeypatch.setattr(judge, "features", lambda images: (sizes.append(len(images)), images.mean((2, 3)))[1])
     images = torch.zeros(1, 3, 1, 1, dtype=torch.uint8).expand(most + 1, 3, pixels, pixels)
     assert len(evaluation.judge_classes(judge, images)) == most + 1 and sizes == [most, 1]
-    assert _at_a_time(None, pixels ** 2) == most and _at_a_time(3, pixels ** 2) == 3
+    assert images_at_a_time(None, pixels ** 2) == most and images_at_a_time(3, pixels ** 2) == 3
 
 
 def test_likelihood_is_measured_without_dropout_and_the_mode_comes_back():

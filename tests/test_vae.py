@@ -10,7 +10,9 @@ from tokenbridge.pipeline import TokenBridge
 from tokenbridge.quantizer import Quantizer
 from tokenbridge.vae import (
     VAE,
+    ForeignVAE,
     VAEConfig,
+    check_autoencoder,
     fit_latent_scale_,
     patch_pca,
     perceptual_distance,
@@ -107,3 +109,130 @@ def test_reading_back_is_exact_and_strict(tmp_path):
     (tmp_path / "model.safetensors").write_bytes((tmp_path / "model.safetensors").read_bytes()[:-100])
     with pytest.raises((ValueError, OSError)):
         VAE.from_pretrained(tmp_path)
+
+
+# ---------------------------------------------------------------------- five things
+def halves(images: torch.Tensor) -> torch.Tensor:
+    "Somebody else's encoder: colours of 4 x 4 pixels, in another unit."
+    return 300 * F.avg_pool2d(images, 4) + 7
+
+
+def back(latents: torch.Tensor) -> torch.Tensor:
+    return F.interpolate((latents - 7) / 300, scale_factor=4.0)
+
+
+class Theirs(torch.nn.Module):
+    "An autoencoder of other people: another base class, other names, a deviation, weights."
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.up = torch.nn.Conv2d(3, 2 * 5, 4, 4), torch.nn.ConvTranspose2d(5, 3, 4, 4)
+
+    def read(self, images):
+        mean, log_std = self.down(images).chunk(2, 1)
+        return torch.distributions.Normal(mean * 50, log_std.exp())   # has .mean and .stddev, but no .std
+
+    def named(self, images):
+        from types import SimpleNamespace
+        said = self.read(images)
+        return SimpleNamespace(mean=said.mean, std=said.stddev)
+
+    def write(self, latents):
+        return self.up(latents / 50)
+
+
+def test_the_vae_has_the_five_things():
+    vae = VAE(VAEConfig(width=8, image_size=16, factor=4, latent_dims=5))
+    check_autoencoder(vae)
+    assert (vae.image_size, vae.latent_dims, vae.grid) == (16, 5, (4, 4))
+
+
+def test_two_plain_functions():
+    foreign = ForeignVAE(halves, back, latent_dims=3, factor=4, image_size=32).fit_scale(IMAGES)
+    check_autoencoder(foreign)
+    posterior = foreign.encode(IMAGES)
+    assert posterior.mean.shape == (300, 3, 8, 8) and foreign.grid == (8, 8) and not posterior.std.any()
+    assert posterior.mean.mean((0, 2, 3)).abs().max() < 1e-3
+    assert (posterior.mean.std((0, 2, 3)) - 1).abs().max() < 1e-3
+    assert torch.allclose(foreign.decode(posterior.mean), back(halves(IMAGES)), atol=1e-4)
+
+
+def test_their_weights_follow():
+    theirs = Theirs()
+    foreign = ForeignVAE(theirs.named, theirs.write, latent_dims=5, factor=4,
+                         image_size=32).fit_scale(IMAGES[:50])
+    assert {id(p) for p in foreign.parameters()} == {id(p) for p in theirs.parameters()}
+    said = theirs.named(IMAGES[:2])
+    posterior = foreign.encode(IMAGES[:2])
+    assert torch.allclose(posterior.std * foreign.latent_std[:, None, None], said.std, rtol=1e-4)
+    scale = foreign.latent_std.clone()
+    foreign.double().eval()
+    assert theirs.down.weight.dtype == torch.float64 and not theirs.training
+    assert torch.equal(foreign.latent_std, scale) and foreign.encode(IMAGES[:2]).mean.dtype == torch.float64
+    plain = ForeignVAE(lambda x: theirs.named(x), lambda x: theirs.write(x), 5, 4, 32, module=theirs)
+    assert {id(p) for p in plain.parameters()} == {id(p) for p in theirs.parameters()}
+
+
+def test_a_probe_tells_foreign_autoencoders_apart():
+    theirs = Theirs()
+    foreign = ForeignVAE(theirs.named, theirs.write, latent_dims=5, factor=4,
+                         image_size=32).fit_scale(IMAGES[:50])
+    probe = foreign.probe()
+    assert probe.shape == (16, 5) and foreign.matches(probe) and foreign.matches(probe + 0.005)
+    with torch.no_grad():
+        theirs.down.weight[0] *= 1.1
+    assert not foreign.matches(probe) and not foreign.matches(probe[:, :4])
+
+
+@pytest.mark.parametrize("kind", ["AutoencoderKL", "AutoencoderTiny"])
+def test_autoencoders_of_diffusers(kind):
+    diffusers = pytest.importorskip("diffusers", reason="the extra diffusers is not installed")
+    torch.manual_seed(0)
+    if kind == "AutoencoderKL":
+        model = diffusers.AutoencoderKL(down_block_types=("DownEncoderBlock2D",) * 3,
+                                        up_block_types=("UpDecoderBlock2D",) * 3,
+                                        block_out_channels=(8, 8, 16), latent_channels=6,
+                                        norm_num_groups=4).eval()
+    else:
+        model = diffusers.AutoencoderTiny(encoder_block_out_channels=(8, 8, 8),
+                                          decoder_block_out_channels=(8, 8, 8),
+                                          num_encoder_blocks=(1, 1, 1), num_decoder_blocks=(1, 1, 1),
+                                          latent_channels=6).eval()
+    foreign = ForeignVAE.from_diffusers(model, image_size=32)
+    assert foreign.latent_dims == 6 and foreign.grid == (8, 8)
+    with torch.no_grad():
+        out = model.encode(IMAGES[:4])
+        wanted = out.latent_dist.mean if kind == "AutoencoderKL" else out.latents
+        assert torch.allclose(foreign.encode(IMAGES[:4]).mean, wanted, atol=1e-5)
+        foreign.fit_scale(IMAGES[:50])
+        latents = foreign.encode(IMAGES[:4]).mean
+        assert torch.allclose(foreign.decode(latents), model.decode(wanted).sample, atol=1e-3)
+        assert (latents.std((0, 2, 3)) - 1).abs().max() < 0.5
+
+
+# ---------------------------------------------------------------------- spoiled files
+@pytest.mark.parametrize("spoil", ["bit", "rows", "scale"])
+def test_a_changed_file_is_not_read(tiny_folder, tmp_path, spoil):
+    import shutil
+
+    from tokenbridge.files import load_tensors, save_tensors
+    folder = shutil.copytree(tiny_folder, tmp_path / "copy")
+    tensors, _ = load_tensors(folder / "model.safetensors")
+    name = "vae.latent_std" if spoil == "scale" else "vae.decoder.patch.weight"
+    values = tensors[name]
+    if spoil == "bit":
+        values.view(torch.int32).flatten()[3] ^= 1
+    elif spoil == "rows":
+        values[:] = values.flip(0).clone()
+    else:
+        values *= 1.001
+    save_tensors(folder / "model.safetensors", tensors)
+    with pytest.raises(ValueError, match="vae: expected the weights with fingerprint"):
+        VAE.from_pretrained(folder)
+
+
+def test_encoding_is_one_graph():
+    vae = fresh().eval()
+    compiled = torch.compile(lambda images: vae.encode(images).mean, fullgraph=True, backend="eager")
+    with torch.no_grad():
+        assert torch.equal(compiled(IMAGES[:4]), vae.encode(IMAGES[:4]).mean)

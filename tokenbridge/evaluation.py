@@ -30,7 +30,7 @@ from tokenbridge.checks import (
 from .data import to_float, to_uint8
 from .model import ARModel
 from .pipeline import Tokenizer
-from .vae import _at_a_time
+from .vae import images_at_a_time
 
 # %% ../nbs/11_evaluation.ipynb #4c40636f
 def image_psnr(
@@ -156,7 +156,7 @@ def _ask(
     with modes_restored(judge):
         judge.eval()
         return torch.cat([answer(to_float(part.to(device))).cpu()
-                          for part in images.split(_at_a_time(chunk_size, images.shape[-2:].numel()))])
+                          for part in images.split(images_at_a_time(chunk_size, images.shape[-2:].numel()))])
 
 # %% ../nbs/11_evaluation.ipynb #eeeea68e
 def level_usage(
@@ -455,7 +455,7 @@ def evaluate_tokenizer(
     images = _bytes("images", images).cpu()
     labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels.cpu()
     check_tensor("labels", labels, "N", "int", N=len(images))
-    chunk_size, quantizer = _at_a_time(chunk_size, images.shape[-2:].numel()), tokenizer.quantizer
+    chunk_size, quantizer = images_at_a_time(chunk_size, images.shape[-2:].numel()), tokenizer.quantizer
     scores: dict[str, list[Tensor]] = defaultdict(list)
     sums = torch.zeros(5, quantizer.dims, dtype=torch.float64)
     usage = torch.zeros(quantizer.dims, quantizer.num_levels, dtype=torch.int64)

@@ -44,7 +44,7 @@ from .head import make_head
 from .model import ARConfig, ARModel
 from .quantizer import Quantizer
 from .vae import VAE, VAEConfig
-from .vae import _at_a_time as images_at_a_time
+from .vae import images_at_a_time
 
 # %% ../nbs/10_pipeline.ipynb #45a17ae8
 def check_autoencoder(vae):

@@ -21,6 +21,15 @@ BIG = v.VAEConfig("kl16", image_size=8, latent_dims=2, factor=2, width=4, multip
                   groups=2)
 IMAGES = torch.zeros(2, 3, 8, 8)
 
+
+
+def foreign(**changes):
+    "A wrapped pair of functions: the mean of squares of 4 x 4 pixels, and back."
+    pair = dict(encode=lambda images: torch.nn.functional.avg_pool2d(images, 4),
+                decode=lambda latents: torch.nn.functional.interpolate(latents, scale_factor=4.0))
+    return v.ForeignVAE(**{**pair, **dict(latent_dims=3, factor=4, image_size=8), **changes})
+
+
 ROWS = {
     "KeepsFloat32": "internal: a base class without arguments",
     "KL16": "internal: a constant, the configuration of the paper's VAE",
@@ -72,8 +81,8 @@ ROWS = {
          "kl_weight: expected a number of at least 0, got -1"),
     ],
     "fit_latent_scale_": [
-        (lambda: v.fit_latent_scale_(TINY, IMAGES, batch=0), ValueError,
-         "batch: expected an integer of at least 1, got 0"),
+        (lambda: v.fit_latent_scale_(TINY, IMAGES, chunk_size=0), ValueError,
+         "chunk_size: expected an integer of at least 1, got 0"),
         (lambda: v.fit_latent_scale_(TINY, torch.zeros(2, 3, 4, 4)), ValueError, "images: expected shape"),
         (lambda: v.fit_latent_scale_(TINY, IMAGES * float("nan")), ValueError,
          "latents of images: expected finite values"),
@@ -82,7 +91,36 @@ ROWS = {
     "split_moments": "internal: takes what an encoder gives",
     "perceptual_distance": "internal: called by vae_loss on checked images",
     **{name: "internal: a part of VAE, which checks its images and latents" for name in (
-        "PlainBlock", "ResidualEncoder", "ResidualDecoder", "ResBlock", "AttentionBlock", "Downsample",
-        "Upsample", "Stage", "Middle",
-        "KL16Encoder", "KL16Decoder")},
+        "zeroed", "PlainBlock", "ResidualEncoder", "ResidualDecoder")},
+    **{name: "internal: the name of a type" for name in ("Conv", "AnyScaled", "Function")},
+    "Scaled": "internal: a base class, whose subclasses check their arguments",
+    "images_at_a_time": [(lambda: v.images_at_a_time(0, 1024), ValueError,
+                          "chunk_size: expected an integer of at least 1, got 0")],
+    "check_autoencoder": [
+        (lambda: v.check_autoencoder(torch.nn.Linear(1, 1)), ValueError,
+         "got Linear without image_size, latent_dims, grid, encode, decode"),
+        (lambda: v.check_autoencoder(None), ValueError, "vae: expected an autoencoder with image_size"),
+    ],
+    "ForeignVAE": [
+        (lambda: foreign(encode=3), ValueError, "encode: expected a function, got int"),
+        (lambda: foreign(decode=None), ValueError, "decode: expected a function, got NoneType"),
+        (lambda: foreign(latent_dims=0), ValueError, "latent_dims: expected an integer of at least 1, got 0"),
+        (lambda: foreign(factor=3), ValueError, "image_size: expected a multiple of factor 3, got 8"),
+        (lambda: foreign(module="weights"), ValueError, "module: expected a module or None, got str"),
+    ],
+    "ForeignVAE.encode": [
+        (lambda: foreign().encode(IMAGES[:, :2]), ValueError, "images: expected shape (b 3 H W)"),
+        (lambda: foreign(encode=lambda images: None).encode(IMAGES), ValueError,
+         "encode: expected a tensor, or mean and std, as its result, got NoneType"),
+        (lambda: foreign(latent_dims=4).encode(IMAGES), ValueError,
+         "latents of encode: expected shape (b d h w), b = 2, d = 4, h = 2, w = 2, got shape (2, 3, 2, 2)"),
+    ],
+    "ForeignVAE.decode": [
+        (lambda: foreign().decode(torch.zeros(2, 4, 2, 2)), ValueError,
+         "latents: expected shape (b d h w), d = 3"),
+        (lambda: foreign(decode=lambda latents: latents).decode(torch.zeros(2, 3, 2, 2)), ValueError,
+         "images of decode: expected shape (b 3 H W), b = 2, H = 8, W = 8"),
+    ],
+    "ForeignVAE.from_diffusers": [(lambda: v.ForeignVAE.from_diffusers(TINY, 8), ValueError,
+                                   "expected an AutoencoderKL or AutoencoderTiny of diffusers, got VAE")],
 }
