@@ -548,7 +548,7 @@ def spoil(folder: Path, change) -> None:
     (lambda c: c["ar"]["head"].update(colour=1), "unknown 'colour'"),
     (lambda c: c["ar"]["head"].pop("dims") and None, "head.dims: expected 5, as the backbone has it, got 16"),
     (lambda c: c["ar"]["head"].update(width=-1), "width: expected an integer of at least 1, got -1"),
-    (lambda c: c["ar"].update(backbone=None), "backbone: expected a BackboneConfig, got NoneType"),
+    (lambda c: c["ar"].update(backbone=None), "expected the fields of BackboneConfig, got NoneType"),
     (lambda c: c.update(quantizer=[1, 2]), "quantizer: expected kind, dims and num_levels, got [1, 2]"),
     (lambda c: c["quantizer"].update(num_levels=8), "quantizer: expected"),
     (lambda c: c["quantizer"].update(bits=3), "quantizer: expected"),

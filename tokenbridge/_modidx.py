@@ -646,8 +646,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'tokenbridge.pipeline._remove_stale': ('pipeline.html#_remove_stale', 'tokenbridge/pipeline.py'),
                                       'tokenbridge.pipeline._stored_tensors': ('pipeline.html#_stored_tensors', 'tokenbridge/pipeline.py'),
                                       'tokenbridge.pipeline._to_write': ('pipeline.html#_to_write', 'tokenbridge/pipeline.py'),
-                                      'tokenbridge.pipeline.check_autoencoder': ( 'pipeline.html#check_autoencoder',
-                                                                                  'tokenbridge/pipeline.py'),
                                       'tokenbridge.pipeline.load_example_tokens': ( 'pipeline.html#load_example_tokens',
                                                                                     'tokenbridge/pipeline.py'),
                                       'tokenbridge.pipeline.round_weights_': ('pipeline.html#round_weights_', 'tokenbridge/pipeline.py'),

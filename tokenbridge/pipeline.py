@@ -43,15 +43,7 @@ from .backbone import make_backbone
 from .head import make_head
 from .model import ARConfig, ARModel
 from .quantizer import Quantizer
-from .vae import VAE, VAEConfig
-from .vae import images_at_a_time
-
-# %% ../nbs/10_pipeline.ipynb #45a17ae8
-def check_autoencoder(vae):
-    if not isinstance(vae, VAE):
-        raise ValueError(f"vae: expected a VAE, got {type(vae).__name__}")
-VAE.image_size = property(lambda self: self.config.image_size)
-VAE.latent_dims = property(lambda self: self.config.latent_dims)
+from .vae import VAE, VAEConfig, check_autoencoder, images_at_a_time
 
 # %% ../nbs/10_pipeline.ipynb #b5f614ea
 def _hash(tensors: Mapping[str, Tensor]) -> str:

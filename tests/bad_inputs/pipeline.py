@@ -36,7 +36,7 @@ ROWS = {
     "round_weights_": [(lambda: pipeline.round_weights_(VAE, torch.float16), ValueError,
                         "dtype: expected one of torch.float32, torch.bfloat16")],
     "Tokenizer": [
-        (lambda: pipeline.Tokenizer(LEVELS, VAE), ValueError, "vae: expected a VAE, got Quantizer"),
+        (lambda: pipeline.Tokenizer(LEVELS, VAE), ValueError, "got Quantizer without image_size, latent_dims, grid, encode, decode"),
         (lambda: pipeline.Tokenizer(VAE, LEVELS.levels), ValueError,
          "quantizer: expected a Quantizer, got Tensor"),
         (lambda: pipeline.Tokenizer(VAE, Quantizer.uniform(4, 7)), ValueError,
@@ -72,7 +72,7 @@ ROWS = {
         (lambda: BRIDGE.tokenize_set(IMAGES), ValueError, "data: expected an ImageSet, got Tensor"),
     ],
     "TokenBridge": [
-        (lambda: TokenBridge(None, LEVELS), ValueError, "vae: expected a VAE, got NoneType"),
+        (lambda: TokenBridge(None, LEVELS), ValueError, "vae: expected an autoencoder with image_size, latent_dims, grid, encode, decode, got NoneType"),
         (lambda: TokenBridge(VAE, LEVELS, VAE), ValueError, "ar: expected an ARModel, got VAE"),
         (lambda: TokenBridge(VAE, LEVELS, tiny_model()), ValueError,
          "ar: expected 16 tokens as in the tokenizer, got 6"),
