@@ -29,8 +29,7 @@ from .training import TrainResult, train
 from .training import _check_compiler as check_compiler
 from .training import _global_randomness as seeded
 from .training import _training_device as training_device
-from .vae import VAE, VAEConfig, fit_latent_scale_, start_at_pca_, vae_loss
-from .vae import _at_a_time as images_at_a_time
+from .vae import VAE, VAEConfig, fit_latent_scale_, images_at_a_time, start_at_pca_, vae_loss
 
 # %% ../nbs/12_cifar.ipynb #4b30342a
 @dataclass(frozen=True)
