@@ -15,8 +15,9 @@ from tokenbridge.optim import (
     ema_decay_at,
     ema_init,
     ema_update_,
+    flat_until,
     learning_rate,
-    level_steps,
+    make_optimizers,
     orthogonalize,
     split_parameters,
     weights_swapped,
@@ -38,11 +39,11 @@ def test_schedule(steps, warmup, final, schedule, cooldown):
     if schedule == "constant":
         assert set(falling) <= {2.0}
     if schedule == "trapezoid":
-        level = level_steps(config)
+        level = flat_until(config)
         assert set(rates[warmup:level]) <= {2.0} and steps - level == min(round(cooldown * steps),
             max(0, steps - warmup))
-    longer = [learning_rate(step, replace(config, steps=2 * steps)) for step in range(level_steps(config))]
-    assert longer == rates[:level_steps(config)]
+    longer = [learning_rate(step, replace(config, steps=2 * steps)) for step in range(flat_until(config))]
+    assert longer == rates[:flat_until(config)]
 
 
 def test_cosine_at_known_places():
@@ -53,7 +54,7 @@ def test_cosine_at_known_places():
 
 def test_trapezoid_at_known_places():
     config = TrainConfig(100, warmup=10, lr=1.0, final_lr=0.2, schedule="trapezoid", cooldown=0.4)
-    assert level_steps(config) == 60
+    assert flat_until(config) == 60
     assert [learning_rate(step, config)
             for step in (0, 9, 10, 60, 80, 100, 500)] == pytest.approx([0.1, 1, 1, 1, 0.6, 0.2, 0.2])
 
@@ -162,3 +163,47 @@ def test_parts_are_orthogonalized_one_by_one():
     Muon(single).step()
     torch.testing.assert_close(whole.detach(), torch.cat([p.detach() for p in single]))
 
+
+class Telling(nn.Linear):
+    "A layer that says that its matrix is three."
+
+    def muon_pieces(self) -> dict[str, int]:
+        return {"weight": 3}
+
+
+def moved(layer: type[nn.Linear]) -> torch.Tensor:
+    "Where a step of Muon takes the (24, 8) matrix of a repeated layer."
+    generator = torch.Generator().manual_seed(3)
+    module = nn.ModuleDict({"parts": nn.ModuleList([layer(8, 24)]), "out": nn.Linear(24, 2)})
+    for p in module.parameters():
+        p.data.zero_()
+        p.grad = torch.randn(p.shape, generator=generator)
+    adamw, muon = make_optimizers(module, TrainConfig(1, optimizer="muon", muon_lr=1.0, weight_decay=0.0))
+    assert [p.shape for group in muon.param_groups for p in group["params"]] == [(24, 8)]
+    assert sum(len(group["params"]) for group in adamw.param_groups) == 3
+    muon.step()
+    return module["parts"][0].weight.detach()
+
+
+def test_a_layer_tells_its_square_pieces():
+    told, plain = moved(Telling), moved(nn.Linear)
+    assert not torch.allclose(told, plain, atol=1e-2)
+    for piece in told.chunk(3):   # each is orthogonal by itself
+        assert torch.linalg.svdvals(piece).max() < 1.3 and torch.linalg.svdvals(piece).median() > 0.6
+
+
+def test_a_layer_that_tells_nothing_is_trained_whole():
+    values = torch.linalg.svdvals(moved(nn.Linear)) / 3 ** 0.5   # scaled by sqrt(rows / columns)
+    assert values.max() < 1.3 and values.min() > 0.6
+
+
+def test_blocks_are_the_layers_of_a_module_list():
+    model = training_runs.make("generator")["module"]
+    names = split_parameters(model)["blocks"]
+    assert names == [name for name, p in model.named_parameters() if p.ndim == 2 and "blocks." in name
+                     and name.endswith("weight")]
+    muon = make_optimizers(model, TrainConfig(1, optimizer="muon"))[-1]
+    named = {p: name for name, p in model.named_parameters()}
+    pieces = {named[p]: number for p, number in muon.parts.items()}
+    assert pieces == {name: 3 if ".qkv." in name else 6 for name in names
+                      if ".qkv." in name or ".modulation." in name}

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from contextlib import nullcontext
-from dataclasses import fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from unittest import mock
 
@@ -19,6 +19,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests import training_runs
 from tests.training_runs import same
@@ -58,7 +59,8 @@ def assert_same_runs(one, two, ignore=()):
         assert same(getattr(first, part), getattr(second, part)), part
     assert first.history == second.history
     assert (Path(one) / "history.jsonl").read_text() == (Path(two) / "history.jsonl").read_text()
-    differ = {name for name in first.identity if first.identity[name] != second.identity[name]}
+    differ = {name for name in first.identity | second.identity
+              if first.identity.get(name) != second.identity.get(name)}
     assert differ <= set(ignore)
 
 
@@ -724,3 +726,138 @@ def test_what_the_caller_has_compiled_trains_compiled():
           generator: (torch.ones(len(ids), 4),), 4,
           TrainConfig(1, batch_size=2, warmup=0, precision="fp32"), progress=False, device="cpu")
     assert graphs and translations(stack) == before
+
+
+# ---- checkpoints of earlier and later versions
+
+def rewritten(folder, change):
+    "Change the identity in the newest checkpoint of a folder."
+    path = newest_checkpoint(folder) / "state.json"
+    state = json.loads(path.read_text())
+    change(state["identity"])
+    path.write_text(json.dumps(state))
+
+
+@pytest.fixture
+def short(tmp_path):
+    "The arguments of a finished run of two steps."
+    arguments = training_runs.make("tokens", replace(training_runs.CONFIG, steps=2)) | dict(folder=tmp_path)
+    train(**arguments)
+    return arguments | dict(resume=True)
+
+
+def test_a_checkpoint_names_what_differs_from_the_defaults(short):
+    named = set(files_of(short["folder"]).identity)
+    assert {"steps", "batch_size", "optimizer", "precision", "num_samples", "processes"} <= named
+    assert not named & {"lr", "clip_norm", "schedule"}
+
+
+def test_a_setting_that_a_checkpoint_does_not_know_has_its_default(short):
+    @dataclass(frozen=True)
+    class LaterConfig(TrainConfig):
+        "TrainConfig of a later version."
+        polish: float = 0.5
+
+    later = {field.name: getattr(short["config"], field.name) for field in fields(TrainConfig)}
+    with mock.patch.object(training, "TrainConfig", LaterConfig):
+        assert train(**short | dict(config=LaterConfig(**later))).steps == 2
+        with pytest.raises(ValueError, match="^polish: the checkpoint was trained with 0.5, resumed with 0.7"):
+            train(**short | dict(config=LaterConfig(**later, polish=0.7)))
+
+
+def test_a_checkpoint_that_names_every_setting_goes_on(short):   # as earlier versions wrote them
+    rewritten(short["folder"], lambda identity: identity.update(asdict(short["config"]) | identity))
+    assert train(**short).steps == 2
+
+
+def test_a_missing_setting_is_compared_by_its_default(short):
+    rewritten(short["folder"], lambda identity: identity.pop("warmup"))
+    with pytest.raises(ValueError, match="^warmup: the checkpoint was trained with 100, resumed with 5"):
+        train(**short)
+
+
+@pytest.mark.parametrize("value", [1, None])
+def test_a_setting_that_nobody_knows_is_an_error(short, value):
+    rewritten(short["folder"], lambda identity: identity.update(future=value))
+    if value is None:
+        assert "future" in files_of(short["folder"]).identity
+    with pytest.raises(ValueError, match=f"^future: the checkpoint was trained with {value}, "):
+        train(**short)
+
+
+# ---- one process keeps to itself
+
+OF_ONES_OWN = """
+import sys, torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
+from tests import training_runs
+from tokenbridge.training import train
+
+def trained():
+    result = train(**training_runs.make("tokens"))
+    return [t.sum().item() for t in result.ema.values()], result.history
+
+alone = trained()
+assert not AcceleratorState._shared_state and not PartialState._shared_state, "state was left behind"
+theirs = Accelerator(mixed_precision="bf16", cpu=True, gradient_accumulation_steps=3)
+assert trained() == alone, "the caller's Accelerator changed the training"
+assert theirs.mixed_precision == "bf16" and theirs.gradient_accumulation_steps == 3
+assert Accelerator().mixed_precision == "bf16"
+print("undisturbed")
+"""
+
+
+def test_a_caller_may_have_an_accelerator_before_and_after():
+    done = launch("tests.training_runs", "program", OF_ONES_OWN)
+    assert done.stdout.split()[-1:] == ["undisturbed"], done.stderr
+
+
+def test_one_process_does_not_import_accelerate():
+    done = launch("tests.training_runs", "program", """
+import sys
+from tests import training_runs
+from tokenbridge.training import one_after_the_other, train
+with one_after_the_other():
+    train(**training_runs.make("images", training_runs.replace(training_runs.CONFIG, steps=1)))
+print("accelerate" in sys.modules)
+""")
+    assert done.stdout.split() == ["False"], done.stderr
+
+
+def test_without_a_launcher_this_is_the_main_process(monkeypatch):
+    for name in ("WORLD_SIZE", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    assert training.processes_started() == 1 and training.is_main_process()
+    monkeypatch.setenv("RANK", "1")
+    assert not training.is_main_process()
+
+
+def test_one_goes_ahead_of_the_others(tmp_path):
+    done = launch("torch.distributed.run", "--standalone", "--nproc_per_node", 2, "-m", "tests.training_runs",
+                  "queue", tmp_path)
+    times = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
+    assert times[0]["left"] <= times[1]["entered"], done.stderr
+
+
+class Read(TorchDispatchMode):
+    "Counts how often a tensor becomes a number."
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_asks_for_no_number_but_those_it_reports():
+    config = TrainConfig(4, batch_size=4, accumulation=2, warmup=0, precision="fp32")
+    lists, original = [], torch.Tensor.tolist
+    inside = lambda module, batch, generator: (module(batch[0]).square().mean(), {"one": torch.ones(())})
+    with Read() as read, mock.patch.object(torch.Tensor, "tolist",
+                                           lambda tensor: (lists.append(1), original(tensor))[1]):
+        train(nn.Linear(3, 3), inside, lambda ids, generator: (torch.ones(len(ids), 3),), 8, config,
+              progress=False, device="cpu")
+    assert read.count == 0 and len(lists) == config.steps + 1   # one a step, and the numbers of samples before

@@ -18,7 +18,7 @@ from torch import nn
 from tokenbridge import checkpoints
 from tokenbridge.files import save_tensors
 from tokenbridge.optim import Muon, TrainConfig
-from tokenbridge.training import train
+from tokenbridge.training import one_after_the_other, train
 
 CONFIG = TrainConfig(36, batch_size=8, accumulation=2, warmup=5, log_every=5, save_every=8, eval_every=15,
                      precision="fp32", seed=3)
@@ -35,6 +35,9 @@ class TinyBlock(nn.Module):
     def forward(self, x):
         queries, keys, values = self.qkv(self.norm(x)).chunk(3, -1)
         return x + self.dropout(self.proj((queries @ keys.mT * 0.2).softmax(-1) @ values))
+
+    def muon_pieces(self) -> dict[str, int]:
+        return {"qkv.weight": 3}
 
 
 class TinyTokens(nn.Module):
@@ -221,8 +224,7 @@ def killed_in_checkpoint(task: str, folder: str, place: str) -> int:
 
 def killed(root: str, *tasks: str) -> None:
     "Kill trainings again and again, then let them come to their ends; print how each part ended."
-    import accelerate  # noqa: F401
-    import torch._dynamo  # noqa: F401  the slow imports once, before the forks
+    import torch._dynamo  # noqa: F401  the slow import once, before the forks
     print(json.dumps({task: killed_and_finished(task, str(Path(root) / task)) for task in tasks}))
 
 
@@ -259,5 +261,23 @@ def apart(folder: str) -> None:
     os._exit(0)
 
 
+def queue(folder: str) -> None:
+    "One of two processes: when it came in and when it left."
+    rank = int(os.environ["RANK"])
+    with one_after_the_other("cpu"):
+        entered = time.time()
+        time.sleep(0.3 if rank == 0 else 0)
+        left = time.time()
+    (Path(folder) / f"{rank}.json").write_text(json.dumps({"entered": entered, "left": left}))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def program(text: str) -> None:
+    "Run a program in a fresh process that knows this package."
+    exec(text, {"__name__": "__main__"})
+
+
 if __name__ == "__main__":
-    {"killed": killed, "distributed": distributed, "apart": apart}[sys.argv[1]](*sys.argv[2:])
+    {"killed": killed, "distributed": distributed, "apart": apart, "queue": queue,
+     "program": program}[sys.argv[1]](*sys.argv[2:])

@@ -34,7 +34,7 @@ from .model import preset as model_preset
 from .quantizer import dequantize, gaussian_levels, quantize
 from tokenbridge.training import (
     TrainConfig,
-    _global_randomness,
+    seeded,
     _has_mallopt,
     _page_faults,
     choose_precision,
@@ -156,7 +156,7 @@ def naive_sample(
 def _model(name: str, device: torch.device) -> ARModel:
     "The preset's generator with random weights, always the same."
     shape = model_preset(name)
-    with _global_randomness(0, torch.device("cpu")):
+    with seeded(0, torch.device("cpu")):
         model = ARModel(shape.ar, gaussian_levels(shape.num_levels).repeat(shape.ar.head.dims, 1))
         for parameter in model.parameters():
             parameter.data += 0.02 * torch.randn_like(parameter)

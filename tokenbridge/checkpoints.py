@@ -36,9 +36,9 @@ class Checkpoint:
 
 # %% ../nbs/checkpoints.ipynb #2a6084a6
 def save_checkpoint(
-    folder: Path | str,      # of the run; checkpoints go to its sub-folder `checkpoints`
+    folder: Path | str,      # folder of the run; checkpoints go to its sub-folder `checkpoints`
     checkpoint: Checkpoint,  # what to write
-    keep: int = 2,           # newest checkpoints that stay
+    keep: int = 2,           # number of checkpoints that stay, the newest ones
 ) -> Path:                   # the checkpoint's folder
     "Write a checkpoint so that a kill or a full disk at any moment leaves the earlier ones whole."
     check_int("keep", keep, 1)
@@ -74,17 +74,17 @@ def _write_parts(folder: Path, checkpoint: Checkpoint) -> None:
 
 # %% ../nbs/checkpoints.ipynb #55867a52
 def json_lines(
-    history: list[dict],  # rows
+    history: list[dict],  # rows of a history
 ) -> str:                 # one JSON object a line
     "The rows of a history as they are written to a file."
     return "".join(json.dumps(row) + "\n" for row in history)
 
 
 def disk_error(
-    error: OSError,      # what the system said
-    what: str,           # what was being written
-    last: Path | None,   # the newest complete checkpoint
-) -> OSError:            # with the same number
+    error: OSError,     # what the system said
+    what: str,          # what was being written
+    last: Path | None,  # newest complete checkpoint; None: there is none
+) -> OSError:           # an error with the same number
     "The same failure with a message that says what was not written and what is still there."
     reason = os.strerror(error.errno) if error.errno else error
     named = OSError(f"cannot write {what}: {reason}; last complete checkpoint: {last or 'none'}")
@@ -93,11 +93,11 @@ def disk_error(
 
 # %% ../nbs/checkpoints.ipynb #4499b226
 def all_checkpoints(
-    folder: Path | str,  # of the run
+    folder: Path | str,  # folder of the run
 ) -> list[Path]:         # oldest first
     "The folders named like checkpoints, whole or torn."
-    found = (path for path in (Path(folder) / "checkpoints").glob("step-*") if path.name.removeprefix("step-").isdigit())
-    return sorted(found, key=_step_of)
+    found = (Path(folder) / "checkpoints").glob("step-*")
+    return sorted((path for path in found if path.name.removeprefix("step-").isdigit()), key=_step_of)
 
 # %% ../nbs/checkpoints.ipynb #7d5c1dba
 def _step_of(path: Path) -> int:
@@ -109,14 +109,14 @@ def _is_complete(path: Path) -> bool:
     "Whether all files of a checkpoint are there and have their checksums."
     try:
         sums = json.loads((path / "state.json").read_bytes())["sha256"]
-        return bool(sums) and all(hashlib.sha256((path / name).read_bytes()).hexdigest() == s for name,
-                                  s in sums.items())
+        return bool(sums) and all(hashlib.sha256((path / name).read_bytes()).hexdigest() == expected
+                                  for name, expected in sums.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 # %% ../nbs/checkpoints.ipynb #a3ccf58a
 def newest_checkpoint(
-    folder: Path | str,  # of the run
+    folder: Path | str,  # folder of the run
 ) -> Path | None:        # folder of the newest complete checkpoint
     "Find the newest checkpoint whose checksums are right; torn ones are passed over."
     for path in reversed(all_checkpoints(folder)):
@@ -140,20 +140,19 @@ def load_checkpoint(
 
 # %% ../nbs/checkpoints.ipynb #4e2c6a3f
 def pack_optimizers(
-    module: nn.Module,                        # whose parameters they train
-    optimizers: list[torch.optim.Optimizer],  # with state
+    module: nn.Module,                        # network whose parameters they train
+    optimizers: list[torch.optim.Optimizer],  # optimizers with state
 ) -> dict[str, Tensor]:                       # 'parameter|entry' -> tensor
     "The optimizers' memories under the names of the parameters."
-    names = {parameter: name for name, parameter in module.named_parameters()}
-    return {f"{names[p]}|{entry}": value
-            for optimizer in optimizers for p, entries in optimizer.state.items() for entry,
-            value in entries.items()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
+    return {f"{names[p]}|{entry}": value for optimizer in optimizers
+            for p, entries in optimizer.state.items() for entry, value in entries.items()}
 
 
 def unpack_optimizers_(
-    module: nn.Module,                        # whose parameters they train
-    optimizers: list[torch.optim.Optimizer],  # fresh; changed in place
-    packed: Mapping[str, Tensor],             # from pack_optimizers
+    module: nn.Module,                        # network whose parameters they train
+    optimizers: list[torch.optim.Optimizer],  # fresh optimizers, changed in place
+    packed: Mapping[str, Tensor],             # memories, as `pack_optimizers` gives them
 ) -> None:
     "Give fresh optimizers the memories of a checkpoint."
     params = dict(module.named_parameters())
@@ -164,6 +163,7 @@ def unpack_optimizers_(
         if params.get(name) not in owner:
             raise ValueError(f"packed: expected entries of trained parameters, got {key!r}")
         p = params[name]
-        like = torch.empty_like(p, requires_grad=False) if value.shape == p.shape else torch.empty_like(value,
-            device=p.device)
+        like = torch.empty_like(p, requires_grad=False)   # with its layout in memory
+        if value.shape != p.shape:
+            like = torch.empty_like(value, device=p.device)
         owner[p].state[p][entry] = like.copy_(value)

@@ -373,29 +373,18 @@ def _training_images(options, size: int, needs: str):
     "The training images, if they have the size that the VAE wants; nothing is written over."
     from tokenbridge.checks import check_int
     from tokenbridge.data import load_images
-    from tokenbridge.training import newest_checkpoint
+    from tokenbridge.training import newest_checkpoint, one_after_the_other
     if not options.resume and newest_checkpoint(options.out):
         raise ValueError(f"out: {options.out} holds checkpoints; --resume goes on from them, or choose another folder")
     if options.num is not None:
         check_int("num", options.num, 2)
     if size != 32:   # before a download
         raise ValueError(f"{needs} is for images of {size} x {size} pixels, this command trains on 32 x 32 (from Python: data.image_folder)")
-    with _one_after_the_other(options.on):   # of several processes the first one downloads
+    with one_after_the_other(choose_device(options.on.device)):   # of several processes the first one downloads
         images = load_images("train", options.data, options.num, download=True)
     return images
 
 # %% ../nbs/17_cli.ipynb #ebef123b
-def _one_after_the_other(on: Machine):
-    "Of several processes the first goes ahead, the others follow."
-    from contextlib import nullcontext
-
-    from tokenbridge.training import processes_started
-    if processes_started() == 1:
-        return nullcontext()
-    from accelerate import PartialState
-    return PartialState(cpu=choose_device(on.device).type == "cpu").main_process_first()
-
-
 def _same_levels(out: Path, num_levels: int) -> None:
     "Raise ValueError if the folder's tokenizer has another number of levels: a generator may have been trained on it."
     from tokenbridge.files import read_json
@@ -407,11 +396,10 @@ def _same_levels(out: Path, num_levels: int) -> None:
 def _save(model, options, started: float, result, images: str) -> None:
     "Weights, in 16 bits where the VAE allows it, and where they come from; of several processes the first one writes."
     import torch
-    from accelerate import PartialState
 
     from tokenbridge.files import read_json, write_json
-    processes = PartialState()   # as the training loop left it
-    if not processes.is_main_process:
+    from tokenbridge.training import is_main_process, processes_started
+    if not is_main_process():
         return
     # a VAE of other hands need not
     fits = all(torch.equal(p, p.to(torch.bfloat16).to(p.dtype)) for p in model.vae.parameters())
@@ -422,7 +410,7 @@ def _save(model, options, started: float, result, images: str) -> None:
     if not finished:
         write_json(path, _record(options.seed, started, steps=result.steps, history=result.history,
                                  images=images,
-                                 processes=processes.num_processes))
+                                 processes=processes_started()))
     last = ", ".join(f"{name} {value:.4g}" for name,
                      value in result.history[-1].items() if name not in ("step", "lr"))
     print(f"{'nothing was left to do: ' if finished else ''}{result.steps} steps on {images} ({last}); saved in {options.out}")

@@ -18,7 +18,7 @@ from .files import pretrained_folder, read_json, run_record, write_json
 from .model import preset
 from .pipeline import TokenBridge, Tokenizer
 from .recipes import fit_quantizer, measure, recipe, train_generator, train_vae
-from .training import _training_device as training_device
+from .training import training_device
 
 # %% ../nbs/demo.ipynb #16d9228d
 def write_pictures(

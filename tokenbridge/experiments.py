@@ -41,8 +41,7 @@ from .optim import TrainConfig
 from .pipeline import TokenBridge, Tokenizer
 from .quantizer import gaussian_levels
 from .recipes import balanced_labels, fit_quantizer, train_generator, train_vae
-from .training import keep_freed_memory, train
-from .training import _training_device as training_device
+from .training import keep_freed_memory, train, training_device
 
 # %% ../nbs/experiments.ipynb #69847e13
 def picture_base64(

@@ -25,10 +25,7 @@ from .model import ARConfig, ARModel
 from .optim import TrainConfig
 from .pipeline import TokenBridge, Tokenizer, round_weights_
 from .quantizer import Quantizer, dequantize, spectral_order
-from .training import TrainResult, train
-from .training import _check_compiler as check_compiler
-from .training import _global_randomness as seeded
-from .training import _training_device as training_device
+from .training import TrainResult, check_compiler, seeded, train, training_device
 from .vae import VAE, VAEConfig, fit_latent_scale_, images_at_a_time, start_at_pca_, vae_loss
 
 # %% ../nbs/12_cifar.ipynb #4b30342a

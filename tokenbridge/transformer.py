@@ -192,6 +192,10 @@ class Attention(nn.Module):
         return F.dropout(self.proj(rearrange(answers, "b heads n c -> b n (heads c)")), self.dropout,
                          self.training)
 
+    def muon_pieces(self) -> dict[str, int]:   # name of a matrix -> number of square pieces of its rows
+        "Queries, keys and values are three matrices stored as one."
+        return {"qkv.weight": 3}
+
 # %% ../nbs/04_transformer.ipynb #67086cec
 class Mlp(nn.Module):
     "Two matrices with a GELU between them, applied to each token by itself."
@@ -304,6 +308,10 @@ class AdaLNBlock(nn.Module):
         x = torch.addcmul(x, gate1, answers)
         worked = self.mlp(torch.addcmul(shift2, self.norm2(x), 1 + scale2))
         return torch.addcmul(x, gate2, worked)
+
+    def muon_pieces(self) -> dict[str, int]:   # name of a matrix -> number of square pieces of its rows
+        "Two shifts, two scales and two gates are six matrices stored as one."
+        return {"modulation.weight": 6}
 
 # %% ../nbs/04_transformer.ipynb #7a05cf14
 def init_weights(

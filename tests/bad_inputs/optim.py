@@ -24,6 +24,21 @@ def swap(tensors):
         pass
 
 
+class Telling(nn.ModuleList):
+    "A list of one matrix (4, 2) that tells pieces."
+
+    def __init__(self, pieces: dict):
+        super().__init__([nn.Linear(2, 4)])
+        self.pieces = pieces
+
+    def muon_pieces(self) -> dict:
+        return self.pieces
+
+
+def muon(pieces: dict):
+    return lambda: t.make_optimizers(Telling(pieces), TrainConfig(1, optimizer="muon"))
+
+
 ROWS = {
     "TrainConfig": [
         (config(steps=0), ValueError, "steps: expected an integer of at least 1, got 0"),
@@ -56,7 +71,7 @@ ROWS = {
         (config(save_every=0), ValueError, "save_every: expected an integer of at least 1"),
         (config(eval_every=-1), ValueError, "eval_every: expected an integer of at least 0"),
     ],
-    "level_steps": "internal: takes a TrainConfig, which has been checked",
+    "flat_until": "internal: takes a TrainConfig, which has been checked",
     "learning_rate": [
         (lambda: t.learning_rate(-1, CONFIG), ValueError, "step: expected an integer of at least 0, got -1"),
         (lambda: t.learning_rate(0.5, CONFIG), ValueError, "step: expected an integer"),
@@ -100,6 +115,11 @@ ROWS = {
     "make_optimizers": [
         (lambda: t.make_optimizers(nn.Linear(1, 1), TrainConfig(1, optimizer="muon")), ValueError,
          "optimizer: 'muon' trains the matrices of blocks"),
+        (muon({"qkv.weight": 3}), ValueError,
+         "Telling.muon_pieces: expected names of matrices and numbers of pieces that divide their rows, "
+         "got 'qkv.weight': 3"),
+        (muon({"0.bias": 2}), ValueError, "got '0.bias': 2"),
+        (muon({"0.weight": 3}), ValueError, "got '0.weight': 3"),
         (lambda: t.make_optimizers(frozen(), CONFIG), ValueError,
          "module: expected trainable parameters, got none"),
     ],

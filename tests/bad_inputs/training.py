@@ -26,11 +26,24 @@ def sometimes():
     return lambda module, batch, generator: (module(batch[0]).sum(), next(calls))
 
 
+def broken_compiler():
+    return mock.patch.object(torch, "compile",
+                             side_effect=RuntimeError("\nNo working C++ compiler found.\nand a long story"))
+
+
+def check_compiler():
+    with broken_compiler():
+        t.check_compiler("cpu")
+
+
 def compile_layers(module, compiler_works=True):
-    broken = mock.patch.object(torch, "compile",
-                               side_effect=RuntimeError("\nNo working C++ compiler found.\nand a long story"))
-    with nullcontext() if compiler_works else broken, t.layers_compiled(module):
+    with nullcontext() if compiler_works else broken_compiler(), t.layers_compiled(module):
         pass
+
+
+def no_gpu():
+    with mock.patch.object(torch.cuda, "is_available", return_value=False):
+        t.training_device("cuda")
 
 
 ROWS = {
@@ -48,6 +61,16 @@ ROWS = {
         (lambda: compile_layers(nn.ModuleList([nn.Linear(1, 1)]), False), ValueError,
          "compiled: torch.compile does not work here: No working C++ compiler found."),
     ],
+    "check_compiler": [
+        (check_compiler, ValueError, "compiled: torch.compile does not work here: No working C++ compiler"),
+    ],
+    "training_device": [
+        (lambda: t.training_device("tpu"), ValueError, "device: expected one of 'cpu', 'cuda', got 'tpu'"),
+        (no_gpu, ValueError, "device: expected 'cpu', got 'cuda', which is not available here"),
+    ],
+    "is_main_process": "internal: reads what the launcher has set",
+    "one_after_the_other": "internal: takes a device as training_device does, and without a launcher nothing",
+    "seeded": "internal: takes a seed that step_seed made or a configuration checked",
     "step_seed": "internal: hashes its arguments, whatever they are",
     "TrainResult": "internal: what train returns",
     "train": [
