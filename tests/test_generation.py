@@ -335,6 +335,18 @@ def test_an_image_draws_noise_and_order_from_the_stream_of_number_and_place(mode
                      draw_plan(model, hidden_of(2), seed=number))
 
 
+@pytest.mark.parametrize("kind", ["model", "parallel"])
+@pytest.mark.parametrize("order", [None, "random"])
+def test_another_default_dtype_changes_no_draw(kind, order, request):
+    model, usual = request.getfixturevalue(kind), torch.get_default_dtype()
+    plain = draw_plan(model, hidden_of(3), order=order, seed=7)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert same_plan(draw_plan(model, hidden_of(3), order=order, seed=7), plain)
+    finally:
+        torch.set_default_dtype(usual)
+
+
 def test_a_generator_gives_a_number_for_each_call(model):
     generator, after = seeded(), seeded()
     first, second = (generate_indices(model, LABELS, generator=generator) for _ in range(2))

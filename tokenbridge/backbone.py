@@ -128,7 +128,8 @@ class BackboneConfig:
 # %% ../nbs/05_backbone.ipynb #9e1087c7
 def _rand(*shape: int, generator: torch.Generator | None) -> Tensor:
     "Uniform numbers from the generator, on the generator's device."
-    return torch.rand(*shape, generator=generator, device="cpu" if generator is None else generator.device)
+    device = "cpu" if generator is None else generator.device
+    return torch.rand(*shape, generator=generator, device=device, dtype=torch.float32)
 
 
 def _vectors(*shape: int) -> nn.Parameter:

@@ -122,7 +122,7 @@ def _luck(model: ARModel, order: str | Tensor | None, stream: torch.Generator) -
     if order is None:
         return noise, model.backbone.default_order(1, stream)
     if isinstance(order, str) and order == "random":
-        return noise, torch.rand(1, model.tokens, generator=stream).argsort(dim=1)
+        return noise, torch.rand(1, model.tokens, generator=stream, dtype=torch.float32).argsort(dim=1)
     return noise, torch.arange(model.tokens)[None]
 
 # %% ../nbs/09_generation.ipynb #5e0c7a13

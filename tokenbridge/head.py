@@ -136,7 +136,7 @@ class _LogitsHead(Head):
         check_int("b", b, 0)
         check_int("n", n, 0)
         device = "cpu" if generator is None else generator.device
-        return torch.rand(b, n, self.config.dims, generator=generator, device=device)
+        return torch.rand(b, n, self.config.dims, generator=generator, device=device, dtype=torch.float32)
 
     def _logits(self, context: Tensor, tokens: Tensor) -> Tensor:
         "Scores (m, d, k) for costs, without checks."
