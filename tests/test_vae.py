@@ -113,7 +113,7 @@ def test_reading_back_is_exact_and_strict(tmp_path):
 
 # ---------------------------------------------------------------------- five things
 def halves(images: torch.Tensor) -> torch.Tensor:
-    "Somebody else's encoder: colours of 4 x 4 pixels, in another unit."
+    "An encoder of other people: colours of 4 x 4 pixels, in another unit."
     return 300 * F.avg_pool2d(images, 4) + 7
 
 
@@ -145,6 +145,21 @@ def test_the_vae_has_the_five_things():
     vae = VAE(VAEConfig(width=8, image_size=16, factor=4, latent_dims=5))
     check_autoencoder(vae)
     assert (vae.image_size, vae.latent_dims, vae.grid) == (16, 5, (4, 4))
+
+
+def test_fingerprint_of_the_shipped_vae():
+    vae = VAE.from_pretrained("cifar-tiny")
+    assert vae.fingerprint() == "49196b101f34e232"
+    assert vae.bfloat16().fingerprint() == "49196b101f34e232"   # it was rounded before it was stored
+
+
+def test_what_is_missing_is_named():
+    vae = VAE(SMALL)
+    check_autoencoder(ForeignVAE(halves, back, latent_dims=3, factor=4, image_size=32))
+    part = torch.nn.Module()
+    part.encode, part.decode, part.grid = vae.encode, vae.decode, vae.grid
+    with pytest.raises(ValueError, match="got Module without image_size, latent_dims$"):
+        check_autoencoder(part)
 
 
 def test_two_plain_functions():

@@ -17,7 +17,7 @@ class ResBlock(nn.Module):
         self,
         inputs: int,       # channels that come in
         outputs: int,      # channels that go out
-        groups: int = 32,  # of GroupNorm
+        groups: int = 32,  # groups of GroupNorm
     ):
         super().__init__()
         self.norm1 = nn.GroupNorm(groups, inputs, eps=1e-6)
@@ -41,8 +41,8 @@ class AttentionBlock(nn.Module):
     "Every position attends to every other, with one head, added to the input."
     def __init__(
         self,
-        channels: int,     # in and out
-        groups: int = 32,  # of GroupNorm
+        channels: int,     # channels in and out
+        groups: int = 32,  # groups of GroupNorm
     ):
         super().__init__()
         self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
@@ -62,7 +62,7 @@ class Downsample(nn.Module):
     "Halve height and width by a stride-2 convolution, padded at the bottom and right."
     def __init__(
         self,
-        channels: int,  # in and out
+        channels: int,  # channels in and out
     ):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, stride=2)
@@ -78,7 +78,7 @@ class Upsample(nn.Module):
     "Double height and width by repetition, then convolve."
     def __init__(
         self,
-        channels: int,  # in and out
+        channels: int,  # channels in and out
     ):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
@@ -97,7 +97,7 @@ class Stage(nn.Module):
         inputs: int,                     # channels that come in
         outputs: int,                    # channels that go out
         blocks: int,                     # number of residual blocks
-        groups: int = 32,                # of GroupNorm
+        groups: int = 32,                # groups of GroupNorm
         attention: bool = False,         # attention after each block
         downsample: bool = False,        # halve the resolution at the end
         upsample: bool = False,          # double the resolution at the end
@@ -124,8 +124,8 @@ class Middle(nn.Module):
     "Block, attention, block at the lowest resolution."
     def __init__(
         self,
-        channels: int,     # in and out
-        groups: int = 32,  # of GroupNorm
+        channels: int,     # channels in and out
+        groups: int = 32,  # groups of GroupNorm
     ):
         super().__init__()
         self.block_1 = ResBlock(channels, channels, groups)
@@ -146,8 +146,8 @@ class KL16Encoder(nn.Module):
         width: int = 128,                                 # channels at full resolution
         multipliers: tuple[int, ...] = (1, 1, 2, 2, 4),   # channels of each stage in widths, fine to coarse
         blocks: int = 2,                                  # residual blocks a stage
-        latent_dims: int = 16,                            # d
-        groups: int = 32,                                 # of GroupNorm
+        latent_dims: int = 16,                            # latent dimensions d of a token
+        groups: int = 32,                                 # groups of GroupNorm
     ):
         super().__init__()
         outputs = [width * multiplier for multiplier in multipliers]
@@ -175,9 +175,9 @@ class KL16Decoder(nn.Module):
         self,
         width: int = 128,                                 # channels at full resolution
         multipliers: tuple[int, ...] = (1, 1, 2, 2, 4),   # channels of each stage, highest resolution first
-        blocks: int = 2,                                  # residual blocks a stage of the encoder, here one more
-        latent_dims: int = 16,                            # d
-        groups: int = 32,                                 # of GroupNorm
+        blocks: int = 2,                                  # residual blocks a stage of the encoder, plus 1
+        latent_dims: int = 16,                            # latent dimensions d of a token
+        groups: int = 32,                                 # groups of GroupNorm
     ):
         super().__init__()
         outputs = [width * multiplier for multiplier in multipliers]

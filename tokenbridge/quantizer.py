@@ -245,6 +245,18 @@ def fit_levels(
     return _spread(levels, values).float().to(latents.device)
 
 # %% ../nbs/03_quantizer.ipynb #fff78240
+def _checked(levels: Tensor) -> Tensor:
+    "The levels in 32 bits, or ValueError unless there are two or more a dimension that ascend strictly."
+    num_levels = check_tensor("levels", levels, "d k", "float")["k"]
+    check_finite("levels", levels)
+    if num_levels < 2:
+        raise ValueError(f"levels: expected at least 2 a dimension, got {num_levels}")
+    if not _ascends(levels.float()):
+        raise ValueError("levels: expected rows that ascend strictly in 32-bit floats, "
+                         "got equal or falling neighbours")
+    return levels.detach().float().clone()
+
+# %% ../nbs/03_quantizer.ipynb #2c47adf2
 class Quantizer(KeepsFloat32):
     "Latents to indices and back, each dimension by its own row of levels."
     kept = ("levels",)   # in bf16 neighbouring levels would merge
@@ -256,16 +268,9 @@ class Quantizer(KeepsFloat32):
         kind: str = "given",  # where the levels come from: 'gaussian', 'uniform', 'fitted' or 'given'
     ):
         super().__init__()
-        num_levels = check_tensor("levels", levels, "d k", "float")["k"]
-        check_finite("levels", levels)
         check_choice("kind", kind, ("gaussian", "uniform", "fitted", "given"))
-        if num_levels < 2:
-            raise ValueError(f"levels: expected at least 2 a dimension, got {num_levels}")
-        if not _ascends(levels.float()):
-            raise ValueError("levels: expected rows that ascend strictly in 32-bit floats, "
-                             "got equal or falling neighbours")
         self.kind = kind
-        self.register_buffer("levels", levels.detach().float().clone())
+        self.register_buffer("levels", _checked(levels))
 
     @classmethod
     def gaussian(

@@ -13,21 +13,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from tokenbridge.checks import (
-    check_choice,
-    check_finite,
-    check_int,
-    check_number,
-    check_tensor,
-    config_from_dict,
-)
+from .checks import check_choice, check_finite, check_int, check_number, check_tensor, config_from_dict
 from .data import synthetic_images, to_float
 from .files import find_folder, fingerprint, load_tensors, loaded, read_json
 from .kl16 import KL16Decoder, KL16Encoder
@@ -487,6 +480,37 @@ def _distribution(said) -> Posterior:
     return Posterior(said.mean, said.std)
 
 
+def _check_pair(encode, decode, latent_dims: int, factor: int, image_size: int, module) -> None:
+    "Raise ValueError unless these are two functions, sizes that fit, and a module or None."
+    for name, function in (("encode", encode), ("decode", decode)):
+        if not callable(function):
+            raise ValueError(f"{name}: expected a function, got {type(function).__name__}")
+    for name, number in (("latent_dims", latent_dims), ("factor", factor), ("image_size", image_size)):
+        check_int(name, number, 1)
+    if image_size % factor:
+        raise ValueError(f"image_size: expected a multiple of factor {factor}, got {image_size}")
+    if module is not None and not isinstance(module, nn.Module):
+        raise ValueError(f"module: expected a module or None, got {type(module).__name__}")
+
+
+def _of_diffusers(model: nn.Module) -> tuple[Function, Function, int, int]:
+    "The two functions, the latent dimensions and the factor of an autoencoder of the diffusers library."
+    config: Any = getattr(model, "config", None)
+    names = ("encoder_block_out_channels", "block_out_channels")   # of the tiny one, of AutoencoderKL
+    widths = next((getattr(config, name) for name in names if hasattr(config, name)), None)
+    if widths is None or not hasattr(config, "latent_channels"):
+        raise ValueError("model: expected an AutoencoderKL or AutoencoderTiny of diffusers, "
+                         f"got {type(model).__name__}")
+    encode: Any = model.encode
+    decode: Any = model.decode
+
+    def said(images: Tensor):
+        out = encode(images)   # a distribution, or of the tiny one plain latents
+        return out.latent_dist if hasattr(out, "latent_dist") else out.latents
+
+    return said, lambda latents: decode(latents).sample, config.latent_channels, 2 ** (len(widths) - 1)
+
+# %% ../nbs/02_vae.ipynb #dbcd0b4c
 class ForeignVAE(Scaled):
     "Someone else's autoencoder, given as two functions: the five things of a tokenizer, and a fitted scale."
 
@@ -499,15 +523,7 @@ class ForeignVAE(Scaled):
         image_size: int,     # height and width of an image in pixels
         module: nn.Module | None = None,   # holder of their weights; None: the modules they are or belong to
     ):
-        for name, function in (("encode", encode), ("decode", decode)):
-            if not callable(function):
-                raise ValueError(f"{name}: expected a function, got {type(function).__name__}")
-        for name, number in (("latent_dims", latent_dims), ("factor", factor), ("image_size", image_size)):
-            check_int(name, number, 1)
-        if image_size % factor:
-            raise ValueError(f"image_size: expected a multiple of factor {factor}, got {image_size}")
-        if module is not None and not isinstance(module, nn.Module):
-            raise ValueError(f"module: expected a module or None, got {type(module).__name__}")
+        _check_pair(encode, decode, latent_dims, factor, image_size, module)
         super().__init__(latent_dims, factor, image_size)
         owners = [module] if module else [getattr(f, "__self__", f) for f in (encode, decode)]
         found = {id(owner): owner for owner in owners if isinstance(owner, nn.Module)}
@@ -521,20 +537,8 @@ class ForeignVAE(Scaled):
         image_size: int,    # height and width of an image in pixels
     ) -> "ForeignVAE":      # not yet scaled: call `fit_scale`
         "Wrap an autoencoder of the diffusers library, which need not be imported for it."
-        config = getattr(model, "config", None)
-        names = ("block_out_channels", "encoder_block_out_channels")
-        widths = next((getattr(config, name) for name in names if hasattr(config, name)), None)
-        if widths is None or not hasattr(config, "latent_channels"):
-            raise ValueError("model: expected an AutoencoderKL or AutoencoderTiny of diffusers, "
-                             f"got {type(model).__name__}")
-        encode, decode = getattr(model, "encode"), getattr(model, "decode")
-
-        def said(images: Tensor):
-            out = encode(images)
-            return out.latent_dist if hasattr(out, "latent_dist") else out.latents
-
-        return cls(said, lambda latents: decode(latents).sample, getattr(config, "latent_channels"),
-                   2 ** (len(widths) - 1), image_size, model)
+        encode, decode, latent_dims, factor = _of_diffusers(model)
+        return cls(encode, decode, latent_dims, factor, image_size, model)
 
     def moments(
         self,
