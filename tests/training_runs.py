@@ -1,6 +1,7 @@
-"""Small trainings, and a program that kills them: `python -m tests.training_runs killed FOLDER TASK...` (run by test_training.py).
+"""Small trainings, and a program that kills them: `python -m tests.training_runs killed FOLDER TASK...`.
 
-Killing means SIGKILL to a forked child: at random steps, and at chosen places inside the writing of a checkpoint.
+test_training.py runs it. Killing means SIGKILL to a forked child: at random steps, and at chosen places
+inside the writing of a checkpoint.
 """
 import json
 import os

@@ -35,9 +35,6 @@ from tokenbridge.checkpoints import (
     save_checkpoint,
     unpack_optimizers_,
 )
-from .checks import check_choice, check_int, modes_restored, non_default
-from .data import batch_ids, hashed_seed
-from .files import atomic_write, load_into
 from tokenbridge.optim import (
     TrainConfig,
     ema_decay_at,
@@ -48,6 +45,10 @@ from tokenbridge.optim import (
     make_optimizers,
     weights_swapped,
 )
+
+from .checks import check_choice, check_int, modes_restored, non_default
+from .data import batch_ids, hashed_seed
+from .files import atomic_write, load_into
 
 # %% ../nbs/08_training.ipynb #f2c81d27
 def choose_precision(
