@@ -1,4 +1,4 @@
-"Both backbones: no leak, each image alone, cache, masks and labels, and the official encoder's and decoder's numbers."
+"Both backbones: no leak, each image alone, cache, masks and labels, one graph, the official numbers."
 import json
 import math
 from pathlib import Path
@@ -191,7 +191,8 @@ def test_orders_and_masks_follow_the_generator(name):
     assert torch.equal(order, model.default_order(50, seeded(3)))
     assert torch.equal(model.training_mask(9, seeded(3))[0], model.training_mask(9, seeded(3))[0])
     mask, visible = model.training_mask(50, seeded(3))
-    assert mask.dtype == torch.bool and mask.shape == (50, 6) and mask.sum(1).unique().tolist() == [6 - visible]
+    assert mask.dtype == torch.bool and mask.shape == (50, 6)
+    assert mask.sum(1).unique().tolist() == [6 - visible]
     if name == "causal":
         assert mask.all() and torch.equal(order[7], torch.arange(6))
     else:
@@ -226,10 +227,10 @@ def test_one_graph_holds_the_whole_backbone(name):
     torch.compiler.reset()
     model, latents, labels = MODELS[name], rand(3, 6, 5), torch.tensor([0, 3, 1])
     compiled = torch.compile(model, fullgraph=True, backend="eager")
-    for seed, given in ((0, labels), (1, None)):
+    for seed, told in ((0, labels), (1, None)):
         mask, visible = model.training_mask(3, torch.Generator().manual_seed(seed))
-        torch.testing.assert_close(compiled(latents, given, mask, visible=visible),
-                                   model(latents, given, mask), atol=1e-12, rtol=1e-12)
+        torch.testing.assert_close(compiled(latents, told, mask, visible=visible),
+                                   model(latents, told, mask), atol=1e-12, rtol=1e-12)
 
 
 # ---------------------------------------------------------------------- the share of hidden tokens
@@ -270,7 +271,8 @@ def test_weights_start_as_the_official_ones(kind):
         if "positions" in name or name in ("mask_token", "class_embed.weight"):
             assert 0.015 < value.std() < 0.025, name
         elif value.ndim == 2:
-            assert value.abs().max() <= math.sqrt(6 / sum(value.shape)) + 1e-6 and value.std() > 0.9 * math.sqrt(2 / sum(value.shape)), name
+            assert value.abs().max() <= math.sqrt(6 / sum(value.shape)) + 1e-6, name
+            assert value.std() > 0.9 * math.sqrt(2 / sum(value.shape)), name
         else:
             assert torch.equal(value,
                                torch.ones_like(value) if name.endswith("weight")
@@ -284,7 +286,8 @@ def test_widths():
     assert isinstance(model, MaskedBackbone) and isinstance(make_backbone(BackboneConfig(kind="causal")),
         CausalBackbone)
     assert model.decoder_blocks[0].attn.heads == 2 and model.encoder_blocks[0].attn.heads == 3
-    assert model.encoder_norm.eps == 1e-6 and make_backbone(BackboneConfig(norm_eps=1e-3)).latent_norm.eps == 1e-6
+    assert model.encoder_norm.eps == 1e-6
+    assert make_backbone(BackboneConfig(norm_eps=1e-3)).latent_norm.eps == 1e-6
 
 
 @pytest.mark.parametrize("name", MODELS)

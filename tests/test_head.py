@@ -1,4 +1,4 @@
-"The head: three ways to the same logits, a proper distribution, sampling, the order of the dimensions, the official model's numbers."
+"Heads: ways to the same logits, a proper distribution, sampling, orders, the interface, official numbers."
 import json
 
 import pytest
@@ -66,8 +66,8 @@ def test_a_step_sees_only_what_comes_before_it_in_the_order():
         changed = indices.clone()
         changed[:, dim] = (changed[:, dim] + 1) % 5
         moved = (head(context, changed) - before).abs().amax((0, 2)) > 1e-6
-        assert moved[head.order[:step
-                                + 1]].logical_not().all(), f"dimension {dim} is seen by itself or by an earlier step"
+        seen = moved[head.order[:step + 1]]
+        assert not seen.any(), f"dimension {dim} is seen by itself or by an earlier step"
         assert moved[head.order[step + 1:]].all(), f"dimension {dim} is not seen by a later step"
 
 

@@ -1,4 +1,4 @@
-"The model: its loss over hidden tokens, what a token may see, presets and their sizes, the official model's numbers."
+"The model: loss over hidden tokens, own parts, what a token may see, presets, the official model's numbers."
 import dataclasses
 import importlib
 import json
@@ -29,8 +29,8 @@ LEVELS = torch.linspace(-2, 2, K).expand(D, K)
 def config(kind="masked", head="dimensions", **changes):
     backbone = dict(kind=kind, tokens=N, dims=D, classes=CLASSES, width=24, encoder_blocks=1,
                     decoder_blocks=1, heads=3, class_tokens=2)
-    return ARConfig(BackboneConfig(**backbone | changes),
-                    HeadConfig(dims=D, num_levels=K, context_width=24, width=16, blocks=1, heads=2, kind=head))
+    sizes = dict(dims=D, num_levels=K, context_width=24, width=16, blocks=1, heads=2)
+    return ARConfig(BackboneConfig(**backbone | changes), HeadConfig(**sizes, kind=head))
 
 
 def make_model(kind="masked", shake=0.2, **changes):
@@ -230,8 +230,10 @@ def test_parts_of_your_own():
     assert drawn.shape == (4, N, D) and drawn.max() < K
     assert {"backbone.places", "head.scores"} < set(own.state_dict())
     half = ARModel(sizes, LEVELS, head=Histograms())
-    assert type(half.backbone) is type(make_backbone(sizes.backbone)) and half.loss(indices, labels).isfinite()
-    other = ARModel(config(), LEVELS, backbone=Plain(sizes.backbone), head=ParallelHead(config(head="parallel").head))
+    assert type(half.backbone) is type(make_backbone(sizes.backbone))
+    assert half.loss(indices, labels).isfinite()
+    other = ARModel(config(), LEVELS, backbone=Plain(sizes.backbone),
+                    head=ParallelHead(config(head="parallel").head))
     assert other.loss(indices, labels).isfinite()
 
 
@@ -270,8 +272,8 @@ def test_masked_backbone_hidden_tokens_see_visible_ones_and_themselves():
 
 def test_causal_backbone_tokens_see_those_before_them_and_themselves():
     seen = noticed(make_model("causal"), torch.ones(4, N, dtype=torch.bool))
-    assert torch.equal(seen,
-                       torch.ones(N, N).triu().bool()), "a token's cost must move with itself and earlier tokens, with no other"
+    wanted = torch.ones(N, N).triu().bool()
+    assert torch.equal(seen, wanted), "a token's cost must move with itself and earlier tokens, with no other"
 
 
 # ---- learning
@@ -334,7 +336,8 @@ def test_count_parameters():
 def test_presets_fit_together(name):
     each = preset(name)
     assert each.name == name and each.ar.head.num_levels == each.num_levels
-    assert (each.vae.image_size // each.vae.factor) ** 2 == each.ar.backbone.tokens and each.vae.latent_dims == each.ar.head.dims
+    assert (each.vae.image_size // each.vae.factor) ** 2 == each.ar.backbone.tokens
+    assert each.vae.latent_dims == each.ar.head.dims
     with pytest.raises(dataclasses.FrozenInstanceError):
         each.num_levels = 3
 

@@ -240,7 +240,8 @@ def test_cache_is_allocated_once_and_reused():
     place = cache.keys.data_ptr()
     for key in keys[1:]:
         seen, values = cache.append(key, -key)
-    assert cache.keys.data_ptr() == place == seen.data_ptr() and cache.length == 4 and tuple(cache.keys.shape) == (2, 3, 4, 5)
+    assert cache.keys.data_ptr() == place == seen.data_ptr() and cache.length == 4
+    assert tuple(cache.keys.shape) == (2, 3, 4, 5)
     assert torch.equal(seen, torch.cat(keys, 2)) and torch.equal(values, -seen)
     cache.reset()
     seen, _ = cache.append(keys[2], keys[2])

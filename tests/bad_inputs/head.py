@@ -96,7 +96,8 @@ ROWS = {
         (lambda: h.ParallelHead(SMALL), ValueError, "config: expected a HeadConfig, got dict"),
     ],
     "ParallelHead.forward": [
-        (lambda: PARALLEL(CONTEXT[:, :4]), ValueError, "context: expected shape (m e), e = 5, got shape (2, 4)"),
+        (lambda: PARALLEL(CONTEXT[:, :4]), ValueError,
+         "context: expected shape (m e), e = 5, got shape (2, 4)"),
     ],
     "ParallelHead.costs": of(PARALLEL.costs, COSTS),
     "ParallelHead.noise": of(PARALLEL.noise, BEFORE),

@@ -85,8 +85,9 @@ ROWS = {
         (lambda: m.ARModel(CONFIG, LEVELS, backbone=Backbone(BACKBONE)), ValueError,
          "check_plan, got Backbone without forward, training_mask, default_order"),
         (lambda: m.ARModel(CONFIG, LEVELS, backbone=torch.nn.Linear(2, 2)), ValueError,
-         "backbone: expected forward, start, predict, training_mask, drop_labels, default_order and check_plan, "
-         "got Linear without start, predict, training_mask, drop_labels, default_order, check_plan"),
+         "backbone: expected forward, start, predict, training_mask, drop_labels, default_order and "
+         "check_plan, got Linear without start, predict, training_mask, drop_labels, default_order, "
+         "check_plan"),
         (lambda: m.ARModel(CONFIG, LEVELS, [0, 1, 2], head=ParallelHead(PARALLEL)), ValueError,
          "order: expected None, a head of your own knows its order, got one"),
         (lambda: m.ARModel(CONFIG, LEVELS, head=ParallelHead(replace(PARALLEL, dims=4))), ValueError,

@@ -47,7 +47,7 @@ ROWS = {
          "attention_dropout: expected a number in [0, 1], got -0.1"),
         (lambda: t.Attention(24, 4, norm_eps=0), ValueError, "norm_eps: expected a number above 0, got 0"),
     ],
-    "Attention.forward": "internal: the innermost loop, entered through backbones and heads, which check what comes in",
+    "Attention.forward": "internal: the innermost loop, entered through backbones and heads, which check",
     "Mlp": [
         (lambda: t.Mlp(-8), ValueError, "width: expected an integer of at least 1, got -8"),
         (lambda: t.Mlp(8, 0.0), ValueError, "mlp_ratio: expected a number above 0, got 0.0"),
@@ -70,6 +70,6 @@ ROWS = {
         (lambda: t.AdaLNBlock(24, 7), ValueError, "heads: expected a divisor of the width 24, got 7"),
         (lambda: t.AdaLNBlock(24, 4, dropout=-1), ValueError, "dropout: expected a number in [0, 1], got -1"),
     ],
-    "AdaLNBlock.forward": "internal: the innermost loop, entered through the head, which checks what comes in",
+    "AdaLNBlock.forward": "internal: the innermost loop, entered through the head, which checks",
     "init_weights": "internal: called by the constructors of backbones and heads on themselves",
 }
