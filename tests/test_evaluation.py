@@ -1,5 +1,6 @@
 "Each measure against a plain definition of it, and the reports against their parts."
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from tests.tools.tiny import tiny_config
 from tokenbridge import evaluation, files
+from tokenbridge.model import ARModel
 from tokenbridge.pipeline import Tokenizer
 from tokenbridge.quantizer import Quantizer
 from tokenbridge.vae import VAE, VAEConfig, fit_latent_scale_, images_at_a_time, start_at_pca_
@@ -205,6 +208,28 @@ def test_a_model_that_knows_nothing_costs_what_guessing_costs(tiny_model):
     assert report["nll"] == pytest.approx(math.log(7), abs=1e-5) and report["uniform"] == math.log(7)
 
 
+def test_any_head_is_measured():
+    "Only costs are asked: the parallel head, and one of somebody else that knows nothing."
+    class Guesses(nn.Module):
+        def costs(self, context, tokens):
+            return torch.full(tokens.shape, math.log(7))
+
+        def noise(self, b, n, generator):
+            return torch.zeros(b, n, 5)
+
+        def sample(self, context, noise, temperature=1.0, top_k=None, top_p=None):
+            return noise.long(), noise[..., 0]
+
+    (indices, labels), config, levels = tokens(8), tiny_config(), torch.linspace(-2, 2, 7).repeat(5, 1)
+    model = ARModel(replace(config, head=replace(config.head, kind="parallel")), levels)
+    mask = evaluation.hidden_mask(8, 6, 3)
+    want = float(model.eval().token_nll(indices, labels, mask)[mask].mean())
+    assert evaluation.nll(model, indices, labels, 3, chunk_size=3) == pytest.approx(want, abs=1e-5)
+    foreign = ARModel(replace(config, head=None), levels, head=Guesses())
+    report = evaluation.evaluate_generator(foreign, indices, labels, tokens(50, 1)[0], seed=3)
+    assert report["nll"] == pytest.approx(report["uniform"], abs=1e-6)
+
+
 def test_generator_report(tiny_model, tmp_path):
     (indices, labels), train = tokens(8), tokens(50, 1)[0]
     report = evaluation.evaluate_generator(tiny_model, indices, labels, train, seed=5, hidden=0.5,
@@ -266,7 +291,7 @@ def test_many_tokens_go_a_few_at_a_time(tiny_model, monkeypatch):
     sizes, cost = [], tiny_model.token_nll
     monkeypatch.setattr(tiny_model, "token_nll", lambda indices,
                         *rest: (sizes.append(len(indices)), cost(indices, *rest))[1])
-    n, d = tiny_model.config.backbone.tokens, tiny_model.config.head.dims
+    n, d = tiny_model.tokens, tiny_model.dims
     most = 250 * 16 * 16 // (n * d)
     evaluation.nll(tiny_model, torch.zeros(most + 1, n, d, dtype=torch.int64),
                    torch.zeros(most + 1, dtype=torch.int64), 0)

@@ -298,7 +298,7 @@ def evaluate_generator(
     chunk_size: int | None = None,   # images at a time; None: 250 of 16 x 16 indices, fewer if they have more
 ) -> dict[str, float]:      # nats per dimension: nll, uniform, dimension_histogram, position_histogram, gain
     "Held-out cost of the hidden tokens beside its three baselines; gain: how far below the last of them."
-    num_levels = model.levels.shape[1]
+    num_levels = model.num_levels
     model_nll = nll(model, indices, labels, seed, hidden, chunk_size)
     mask = hidden_mask(len(indices), indices.shape[1], seed, hidden)
     position = position_histogram_nll(train_indices, indices, num_levels, mask)
