@@ -1,4 +1,5 @@
 "The command: instant help, exit codes, one-line errors, and what each command leaves behind."
+import dataclasses
 import json
 import os
 import re
@@ -13,14 +14,25 @@ import torch
 from PIL import Image
 
 from tests.tools.tiny import save_tiny
-from tokenbridge import cli
+from tokenbridge import cli, model
 from tokenbridge.data import SYNTHETIC_CLASSES
+from tokenbridge.generation import SamplingDefaults
+from tokenbridge.pipeline import TokenBridge
+from tokenbridge.recipes import recipe
 
 START = "import sys; from tokenbridge.cli import main; sys.exit(main())"
 
 
 def command(line: str) -> int:
     return cli.main(shlex.split(line))
+
+
+def save_named(folder: Path, classes: tuple[str, ...], **sampling) -> Path:
+    "A tiny model whose classes have names, and that says how it is sampled."
+    tiny = TokenBridge.from_pretrained(save_tiny(folder, classes=len(classes)))
+    named = TokenBridge(tiny.vae, tiny.quantizer, tiny.ar, name="mine", classes=classes,
+                        sampling=SamplingDefaults(**sampling))
+    return named.save_pretrained(folder)
 
 
 def process(line: str, code: str = START, **options) -> subprocess.CompletedProcess:
@@ -44,13 +56,13 @@ def test_help_needs_no_torch(line, capsys):
 
 
 def test_help_is_instant():
-    code = "import sys\nfrom tokenbridge.cli import parse\ntry: parse()\nfinally: print('torch' in sys.modules, 'numpy' in sys.modules)"
+    code = ("import sys\nfrom tokenbridge.cli import parse\ntry: parse()\n"
+            "finally: print('torch' in sys.modules, 'numpy' in sys.modules)")
     done = process("generate --help", code)
     assert done.returncode == 0 and done.stdout.endswith("False False\n")
 
 
 def test_every_option_says_what_it_is(capsys):
-    import dataclasses
     for name, kind in cli.OPTIONS.items():
         with pytest.raises(SystemExit):
             cli.parse([name, "--help"])
@@ -62,10 +74,8 @@ def test_every_option_says_what_it_is(capsys):
                 assert words and max(map(len, words)) >= 3, f"{name} {option}: no words about it"
 
 
-@pytest.mark.parametrize("line",
-                         ["", "generat", "generate --nums 3", "generate --num three",
-                          "generate --cfg-schedule cosine",
-                                  "info a b", "train --resume maybe"])
+@pytest.mark.parametrize("line", ["", "generat", "generate --nums 3", "generate --num three",
+                                  "generate --cfg-schedule cosine", "info a b", "train --resume maybe"])
 def test_a_wrong_command_line_is_code_2(line, capsys):
     with pytest.raises(SystemExit) as exit:
         command(line)
@@ -82,7 +92,8 @@ def test_every_command_is_known():
 def test_an_error_is_one_line_and_code_1(tmp_path, capsys):
     assert command(f"info {tmp_path}/nowhere") == 1
     out, err = capsys.readouterr()
-    assert out == "" and err.startswith("tokenbridge: error: ") and err.count("\n") == 1 and str(tmp_path) in err
+    assert out == "" and err.startswith("tokenbridge: error: ")
+    assert err.count("\n") == 1 and str(tmp_path) in err
 
 
 def test_an_unexpected_error_is_named(monkeypatch, capsys):
@@ -98,8 +109,9 @@ def test_an_unexpected_error_is_named(monkeypatch, capsys):
 
 def test_interrupt_is_code_130(tmp_path):
     "A real SIGINT, while a command is at work."
+    # the handler: a parent in the background has the signal ignored
     code = ("import signal, sys, time\nfrom tokenbridge import cli\n"
-            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"   # a parent in the background has it ignored
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "def slow(options):\n    print('ready', flush=True)\n    time.sleep(60)\n"
             "cli.COMMANDS['info'] = slow\nsys.exit(cli.main())")
     running = subprocess.Popen([sys.executable, "-c", code, "info"], stdout=subprocess.PIPE,
@@ -112,7 +124,8 @@ def test_interrupt_is_code_130(tmp_path):
 
 def test_a_reader_that_goes_away_is_no_error():
     code = ("import sys, time\nfrom tokenbridge import cli\n"
-            "cli.COMMANDS['info'] = lambda options: [print('x' * 9999, flush=True) for _ in range(99)]\nsys.exit(cli.main())")
+            "cli.COMMANDS['info'] = lambda options: [print('x' * 9999, flush=True) for _ in range(99)]\n"
+            "sys.exit(cli.main())")
     running = subprocess.Popen([sys.executable, "-c", code, "info"], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
     running.stdout.read(10)
@@ -131,30 +144,57 @@ def test_info_about_the_machine(capsys):
 def test_info_about_a_model(tiny_folder, tiny_tokenizer, capsys):
     assert command(f"info {tiny_folder}") == 0
     text = capsys.readouterr().out
-    assert "4 x 4 tokens of 5 dimensions" in text and "7 a dimension" in text and "3 classes" in text and "fingerprint" in text
+    for words in ("4 x 4 tokens of 5 dimensions", "7 a dimension", "3 classes", "fingerprint"):
+        assert words in text
     assert command(f"info {tiny_tokenizer}") == 0
     assert re.search(r"generator +none", capsys.readouterr().out)
 
 
 def test_generate(tiny_folder, tmp_path, capsys):
-    assert command(f"generate --model {tiny_folder} --labels 2,0 --num 3 --steps 2 --out {tmp_path}/a --seed 5") == 0
+    line = f"generate --model {tiny_folder} --labels 2,0 --num 3 --steps 2 --out {tmp_path}"
+    assert command(f"{line}/a --seed 5") == 0
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert names == ["000-class-2.png", "001-class-2.png", "002-class-2.png", "003-class-0.png",
-                     "004-class-0.png",
-                     "005-class-0.png", "grid.png"]
+                     "004-class-0.png", "005-class-0.png", "grid.png"]
     assert Image.open(tmp_path / "a" / "000-class-2.png").size == (32, 32)
     assert str(tmp_path / "a") in capsys.readouterr().out
     for out, more in (("same", "--seed 5 --chunk-size 2"), ("other", "--seed 6")):
-        assert command(f"generate --model {tiny_folder} --labels 2,0 --num 3 --steps 2 --out {tmp_path}/{out} {more}") == 0
+        assert command(f"{line}/{out} {more}") == 0
     grids = {name: (tmp_path / name / "grid.png").read_bytes() for name in ("a", "same", "other")}
     assert grids["a"] == grids["same"] != grids["other"]
+
+
+def test_classes_are_named_by_the_model(tmp_path, capsys):
+    "Three drawn classes, none of CIFAR-10's: the names are the model's own, and no record is needed."
+    save_named(tmp_path / "m", ("disc", "ring/hole", "bar"), cfg_scale=2.5)
+    assert not (tmp_path / "m" / "record.json").exists()
+    assert command(f"generate --model {tmp_path}/m --labels bar,1 --num 1 --out {tmp_path}/a") == 0
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == ["000-bar.png", "001-ring-hole.png", "grid.png"]
+    assert command(f"generate --model {tmp_path}/m --labels horse --num 1 --out {tmp_path}/a") == 1
+    assert "or one of disc, ring/hole, bar, got 'horse'" in capsys.readouterr().err
+    assert command(f"info {tmp_path}/m") == 0
+    text = capsys.readouterr().out
+    assert re.search(r"classes +disc, ring/hole, bar\n", text)
+    assert re.search(r"sampling +cfg_scale 2.5\n", text)
+
+
+def test_a_model_is_sampled_as_it_says(tmp_path):
+    save_named(tmp_path / "m", ("a", "b", "c"), cfg_scale=4.0, temperature=0.5, steps=3, order="raster")
+    typed = {"own": "", "same": "--cfg-scale 4 --temperature 0.5 --steps 3 --order raster",
+             "hot": "--temperature 2", "plain": "--cfg-scale 1 --temperature 1 --steps 16 --order random"}
+    line = f"generate --model {tmp_path}/m --num 2 --seed 1 --out {tmp_path}"
+    assert all(command(f"{line}/{name} {options}") == 0 for name, options in typed.items())
+    grids = {name: (tmp_path / name / "grid.png").read_bytes() for name in typed}
+    assert grids["own"] == grids["same"] and len(set(grids.values())) == 3
 
 
 def test_reconstruct(tiny_tokenizer, tmp_path, capsys):
     (tmp_path / "in" / "deep").mkdir(parents=True)
     Image.new("RGB", (40, 50), (200, 30, 90)).save(tmp_path / "in" / "deep" / "a.png")
     Image.new("L", (32, 32), 7).save(tmp_path / "b.jpg")
-    assert command(f"reconstruct --model {tiny_tokenizer} --images {tmp_path}/in {tmp_path}/b.jpg --out {tmp_path}/new/r.png") == 0
+    images = f"--images {tmp_path}/in {tmp_path}/b.jpg"
+    assert command(f"reconstruct --model {tiny_tokenizer} {images} --out {tmp_path}/new/r.png") == 0
     assert Image.open(tmp_path / "new" / "r.png").size[0] > 100
     text = capsys.readouterr().out
     assert "continuous" in text and "quantized" in text and "dB" in text and "2 images" in text
@@ -174,26 +214,33 @@ def test_warnings_are_one_line(tiny_tokenizer, tmp_path, capsys, monkeypatch, wi
 
 def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, without_settings):
     monkeypatch.chdir(tmp_path)
-    assert command("train-vae --out v --num 48 --steps 2 --batch-size 8 --num-levels 5 --perceptual-weight 0 --device cpu") == 0
-    assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3") == 0
+    first = "train-vae --out v --num 48 --steps 2 --batch-size 8 --perceptual-weight 0 --device cpu"
+    second = "train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3"
+    assert command(f"{first} --num-levels 5") == 0
+    assert command(second) == 0
     assert command("info g") == 0
     text = capsys.readouterr().out
-    assert "saved in v" in text and "saved in g" in text and "5 a dimension, fitted" in text and "10 classes" in text
+    for words in ("saved in v", "saved in g", "5 a dimension, fitted", "10 classes"):
+        assert words in text
     record = json.loads((tmp_path / "g" / "record.json").read_text())
-    assert record["seed"] == 3 and record["results"]["steps"] == 2 and record["results"]["history"][-1]["step"] == 2
-    assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3") == 1
+    assert record["seed"] == 3 and record["results"]["steps"] == 2
+    assert record["results"]["history"][-1]["step"] == 2
+    assert command(second) == 1
     assert "--resume" in capsys.readouterr().err, "a second run must not write over the first"
-    assert command("train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu --seed 3 --resume") == 0
+    assert command(f"{second} --resume") == 0
     assert "nothing was left to do: 2 steps" in capsys.readouterr().out
-    assert command("train-vae --out v --num 48 --steps 2 --batch-size 8 --num-levels 6 --perceptual-weight 0 --device cpu --resume") == 1
-    assert "num_levels: the tokenizer in v has 5, got 6" in capsys.readouterr().err, "a generator was trained on these levels"
+    assert command(f"{first} --num-levels 6 --resume") == 1, "a generator was trained on these levels"
+    assert "num_levels: the tokenizer in v has 5, got 6" in capsys.readouterr().err
+    stored = json.loads((tmp_path / "g" / "config.json").read_text())
+    assert stored["name"] == "cifar-tiny" and stored["classes"] == list(SYNTHETIC_CLASSES)
+    assert TokenBridge.from_pretrained(tmp_path / "g").sampling == recipe("cifar-tiny").sampling
     # trained on drawn images: a disc, no airplane
     assert command("generate --model ./g --labels 0 --num 1 --steps 1 --out pictures") == 0
-    assert sorted(path.name
-                  for path in (tmp_path / "pictures").iterdir()) == [f"000-{SYNTHETIC_CLASSES[0]}.png",
-                      "grid.png"]
+    names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert names == [f"000-{SYNTHETIC_CLASSES[0]}.png", "grid.png"]
     for cooldown, rate in ((0, 2e-3), (1, 1e-3)):   # of the last of four steps, two of which warm up
-        assert command(f"train --tokenizer v --out c{cooldown} --num 48 --steps 4 --batch-size 4 --device cpu --cooldown {cooldown}") == 0
+        line = f"--out c{cooldown} --num 48 --steps 4 --batch-size 4 --device cpu --cooldown {cooldown}"
+        assert command(f"train --tokenizer v {line}") == 0
         history = json.loads((tmp_path / f"c{cooldown}" / "record.json").read_text())["results"]["history"]
         assert history[-1]["lr"] == pytest.approx(rate)
 
@@ -216,9 +263,11 @@ def test_compiled_is_handed_on(tiny_folder, tmp_path, monkeypatch, without_setti
 
 def test_two_processes_train_one_model(tmp_path, monkeypatch, without_settings):
     monkeypatch.chdir(tmp_path)
-    assert command("train-vae --out v --num 48 --steps 1 --batch-size 8 --perceptual-weight 0 --device cpu") == 0
-    (tmp_path / "start.py").write_text("import os, sys\nfrom tokenbridge.cli import main\ncode = main()\nsys.stdout.flush()\n"
-                                       "os._exit(code)   # gloo may abort at an ordinary exit\n")
+    line = "--num 48 --steps 1 --batch-size 8 --perceptual-weight 0 --device cpu"
+    assert command(f"train-vae --out v {line}") == 0
+    (tmp_path / "start.py").write_text(
+        "import os, sys\nfrom tokenbridge.cli import main\ncode = main()\nsys.stdout.flush()\n"
+        "os._exit(code)   # gloo may abort at an ordinary exit\n")
     words = "train --tokenizer v --out g --num 48 --steps 2 --batch-size 4 --device cpu".split()
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--",
                 "start.py", *words]
@@ -234,10 +283,37 @@ def test_two_processes_train_one_model(tmp_path, monkeypatch, without_settings):
 def test_evaluate(tmp_path, capsys, monkeypatch, without_settings):
     save_tiny(tmp_path / "tiny", classes=10)
     monkeypatch.chdir(tmp_path)
-    assert command("evaluate --model ./tiny --num 40 --samples 2 --cfg-scale 2 --out new/m.json --device cpu") == 0
+    line = "evaluate --model ./tiny --num 40 --samples 2 --out new/m.json --device cpu"
+    assert command(f"{line} --cfg-scale 2") == 0
     results = json.loads((tmp_path / "new" / "m.json").read_text())["results"]
-    assert results["tokenizer"]["images"] == 40 and results["samples"]["cfg_scale"] == 2 and "gain" in results["generator"]
-    assert "psnr_quantized" in capsys.readouterr().out
+    assert results["tokenizer"]["images"] == 40 and results["samples"]["cfg_scale"] == 2
+    assert "gain" in results["generator"]
+    text = capsys.readouterr().out
+    assert "psnr_quantized" in text and "the model does not name its classes" in text
+
+
+def test_other_classes_are_no_test(tmp_path, capsys, monkeypatch, without_settings):
+    "A model of named classes is measured on images of these classes, or not at all."
+    monkeypatch.chdir(tmp_path)
+    save_named(tmp_path / "known", SYNTHETIC_CLASSES, cfg_scale=1.5)
+    save_named(tmp_path / "other", SYNTHETIC_CLASSES[::-1])
+    assert command("evaluate --model ./known --num 40 --samples 2 --out known.json --device cpu") == 0
+    assert "does not name" not in capsys.readouterr().out
+    assert json.loads(Path("known.json").read_text())["results"]["samples"]["cfg_scale"] == 1.5
+    monkeypatch.setattr("tokenbridge.recipes.measure", lambda *a, **k: pytest.fail("has begun"))
+    assert command("evaluate --model ./other --num 40 --samples 2 --out other.json --device cpu") == 1
+    assert "data: expected images of the model's classes, 10 (" in capsys.readouterr().err
+    assert not Path("other.json").exists()
+
+
+@pytest.mark.parametrize("line", ["train-vae --out v", "train --out g"])
+@pytest.mark.parametrize("name", ["cifar-giant", None])
+def test_no_preset_is_trained_by_the_recipe_of_another(line, name, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    odd = dataclasses.replace(model.PRESETS["cifar"], recipe=name)
+    monkeypatch.setitem(model.PRESETS, "cifar", odd)
+    assert command(f"{line} --preset cifar --steps 1 --num 20") == 1
+    assert "recipe: expected one of" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 def test_a_tokenizer_in_32_bits_is_trained_on_and_kept(tiny_tokenizer, tmp_path, capsys, monkeypatch,
@@ -248,7 +324,8 @@ def test_a_tokenizer_in_32_bits_is_trained_on_and_kept(tiny_tokenizer, tmp_path,
     assert command(line) == 0, capsys.readouterr().err
     old, new = (load_tensors(Path(folder, "model.safetensors"))[0] for folder in (tiny_tokenizer, "g"))
     assert all(torch.equal(old[name], new[name]) for name in old)
-    assert command("train-vae --out v --num 32 --steps 1 --batch-size 4 --perceptual-weight 0 --device cpu --num-levels 7") == 0
+    short = "--num 32 --steps 1 --batch-size 4 --device cpu"
+    assert command(f"train-vae --out v {short} --perceptual-weight 0 --num-levels 7") == 0
     capsys.readouterr()
     assert command(line.replace(str(tiny_tokenizer), "v") + " --resume") == 1
     assert "tokenizer.levels: the checkpoint was trained with" in capsys.readouterr().err

@@ -223,7 +223,7 @@ def test_any_head_is_measured():
     (indices, labels), config, levels = tokens(8), tiny_config(), torch.linspace(-2, 2, 7).repeat(5, 1)
     model = ARModel(replace(config, head=replace(config.head, kind="parallel")), levels)
     mask = evaluation.hidden_mask(8, 6, 3)
-    want = float(model.eval().token_nll(indices, labels, mask)[mask].mean())
+    want = float(model.eval().token_nll(indices, labels, mask)[mask].detach().mean())
     assert evaluation.nll(model, indices, labels, 3, chunk_size=3) == pytest.approx(want, abs=1e-5)
     foreign = ARModel(replace(config, head=None), levels, head=Guesses())
     report = evaluation.evaluate_generator(foreign, indices, labels, tokens(50, 1)[0], seed=3)

@@ -1,4 +1,4 @@
-"The two pages that a newcomer opens first lead everywhere: no lesson is left out, and every link ends at a file."
+"The pages that a newcomer opens first lead everywhere: no lesson is left out, every link ends at a file."
 import re
 
 import pytest
@@ -13,8 +13,8 @@ def links(name):
     text = ""
     for cell in notebooks.read(name)["cells"]:
         text += cell["source"] if cell["cell_type"] == "markdown" else ""
-        text += "".join(content for kind,
-                        content in compare.shown(cell.get("outputs", [])) if kind == "text/markdown")
+        shown = compare.shown(cell.get("outputs", []))
+        text += "".join(content for kind, content in shown if kind == "text/markdown")
     return set(LINK.findall(text))
 
 

@@ -446,7 +446,7 @@ def evaluate_tokenizer(
     judge: nn.Module | None = None,  # images (b, 3, H, W) -> logits (b, classes); None: no agreement
     labels: Tensor | None = None,    # (N,) integers, the classes of the images; only together with a judge
     chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
-) -> dict[str, float | list]:        # psnr_*, ssim_*, agreement_* of continuous, quantized; lists by dimension
+) -> dict[str, float | list]:        # psnr_*, ssim_*, agreement_* before and after; lists by dimension
     "Quality before and after quantization (an exact copy counts 100 dB), statistics of latents and levels."
     if not isinstance(tokenizer, Tokenizer):
         raise ValueError(f"tokenizer: expected a Tokenizer, got {type(tokenizer).__name__}")
@@ -455,7 +455,8 @@ def evaluate_tokenizer(
     images = _bytes("images", images).cpu()
     labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels.cpu()
     check_tensor("labels", labels, "N", "int", N=len(images))
-    chunk_size, quantizer = images_at_a_time(chunk_size, images.shape[-2:].numel()), tokenizer.quantizer
+    quantizer = tokenizer.quantizer
+    chunk_size = images_at_a_time(chunk_size, images.shape[-2:].numel())
     scores: dict[str, list[Tensor]] = defaultdict(list)
     sums = torch.zeros(5, quantizer.dims, dtype=torch.float64)
     usage = torch.zeros(quantizer.dims, quantizer.num_levels, dtype=torch.int64)

@@ -21,23 +21,24 @@ def call(line: str) -> None:
     cli.run(cli.parse(shlex.split(line)))
 
 
-PARSED = "internal: tyro checks the types while parsing, the command checks the values: see the rows 'command ...'"
+PARSED = "internal: tyro checks the types while parsing, the command the values: see the rows 'command ...'"
 ROWS = {
     "Machine": PARSED, "Demo": PARSED, "TrainVAE": PARSED, "Train": PARSED, "Generate": PARSED,
-    "Reconstruct": PARSED,
-    "Evaluate": PARSED, "Benchmark": PARSED, "Info": PARSED,
+    "Reconstruct": PARSED, "Evaluate": PARSED, "Benchmark": PARSED, "Info": PARSED,
     "On": "internal: a type", "OPTIONS": "internal: a table of commands",
     "COMMANDS": "internal: a table of commands",
-    "run_demo_command": "internal: see the row 'command demo'", "run_train_vae": "internal: see the row 'command train-vae'",
-    "run_train": "internal: see the row 'command train'", "run_generate": "internal: see the row 'command generate'",
+    "run_demo_command": "internal: see the row 'command demo'",
+    "run_train_vae": "internal: see the row 'command train-vae'",
+    "run_train": "internal: see the row 'command train'",
+    "run_generate": "internal: see the row 'command generate'",
     "run_reconstruct": "internal: see the row 'command reconstruct'",
     "run_evaluate": "internal: see the row 'command evaluate'",
-    "run_benchmark": "internal: see the row 'command benchmark'", "run_info": "internal: see the row 'command info'",
+    "run_benchmark": "internal: see the row 'command benchmark'",
+    "run_info": "internal: see the row 'command info'",
     "parse": "internal: usage errors end with exit code 2, tests/test_cli.py has them",
     "run": "internal: called with what parse returns",
     "main": "internal: turns every error into an exit code, tests/test_cli.py has them",
     "one_line": "internal: takes any error",
-    "class_names": "internal: takes any number",
     "choose_device": [
         (lambda: cli.choose_device("gpu"), ValueError,
          "device: expected auto, cpu, cuda, cuda:1 or mps, got 'gpu'"),

@@ -60,7 +60,7 @@ ROWS = {
     "judge_classes": [
         (lambda: e.judge_classes(JUDGE, NAN), ValueError, "images: expected finite values"),
         (lambda: e.judge_classes(JUDGE, IMAGES, 0), ValueError,
-         "expected an integer of at least 1, got 0"),
+         "chunk_size: expected an integer of at least 1, got 0"),
     ],
     "judge_features": [
         (lambda: e.judge_features(JUDGE, IMAGES[0]), ValueError, "images: expected shape (b 3 h w)"),
@@ -146,6 +146,6 @@ ROWS = {
         (lambda: e.evaluate_tokenizer(Quantizer.uniform(3, 4), IMAGES), ValueError,
          "tokenizer: expected a Tokenizer, got Quantizer"),
         (lambda: tokenizer(judge=JUDGE, labels=LABELS), ValueError, "labels: expected shape (N), N = 1"),
-        (lambda: tokenizer(chunk_size=0), ValueError, "expected an integer of at least 1, got 0"),
+        (lambda: tokenizer(chunk_size=0), ValueError, "chunk_size: expected an integer of at least 1, got 0"),
     ],
 }
