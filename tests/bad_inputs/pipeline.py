@@ -13,6 +13,7 @@ from tokenbridge.data import synthetic_images
 from tokenbridge.generation import SamplingDefaults
 from tokenbridge.pipeline import TokenBridge
 from tokenbridge.quantizer import Quantizer
+from tokenbridge.vae import ForeignVAE
 
 HOME = Path(tempfile.mkdtemp(prefix="bad-inputs-"))
 NOWHERE, A_FILE = HOME / "nowhere", HOME / "file"
@@ -21,6 +22,17 @@ BRIDGE = TokenBridge.from_pretrained(save_tiny(HOME / "tiny"))
 IMAGES, INDICES, LABELS = torch.zeros(1, 3, 32, 32), torch.zeros(1, 16, 5,
     dtype=torch.int64), torch.tensor([0])
 VAE, LEVELS = BRIDGE.vae, BRIDGE.quantizer
+
+
+def foreign(seed):
+    "An autoencoder of other hands: 16 x 16 pixels, 2 x 2 tokens."
+    encode, decode = torch.nn.Conv2d(3, 5, 8, stride=8), torch.nn.ConvTranspose2d(5, 3, 8, stride=8)
+    with torch.no_grad():
+        encode.weight.copy_(torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(seed)))
+    return ForeignVAE(encode, decode, latent_dims=5, factor=8, image_size=16)
+
+
+FOREIGN = TokenBridge(foreign(0), Quantizer.uniform(5, 7)).save_pretrained(HOME / "foreign")
 
 
 def full_disk():
@@ -36,7 +48,8 @@ ROWS = {
     "round_weights_": [(lambda: pipeline.round_weights_(VAE, torch.float16), ValueError,
                         "dtype: expected one of torch.float32, torch.bfloat16")],
     "Tokenizer": [
-        (lambda: pipeline.Tokenizer(LEVELS, VAE), ValueError, "got Quantizer without image_size, latent_dims, grid, encode, decode"),
+        (lambda: pipeline.Tokenizer(LEVELS, VAE), ValueError,
+         "got Quantizer without image_size, latent_dims, grid, encode, decode"),
         (lambda: pipeline.Tokenizer(VAE, LEVELS.levels), ValueError,
          "quantizer: expected a Quantizer, got Tensor"),
         (lambda: pipeline.Tokenizer(VAE, Quantizer.uniform(4, 7)), ValueError,
@@ -49,7 +62,8 @@ ROWS = {
         (lambda: BRIDGE.tokenize(IMAGES.long()), ValueError, "images: expected float values"),
         (lambda: BRIDGE.tokenize(IMAGES / 0), ValueError,
          "images: expected finite values, got 3072 NaN or infinite"),
-        (lambda: BRIDGE.tokenize(IMAGES, chunk_size=0), ValueError, "expected an integer of at least 1, got 0"),
+        (lambda: BRIDGE.tokenize(IMAGES, chunk_size=0), ValueError,
+         "expected an integer of at least 1, got 0"),
     ],
     "Tokenizer.latents": [
         (lambda: BRIDGE.latents(IMAGES.numpy()), ValueError,
@@ -72,7 +86,8 @@ ROWS = {
         (lambda: BRIDGE.tokenize_set(IMAGES), ValueError, "data: expected an ImageSet, got Tensor"),
     ],
     "TokenBridge": [
-        (lambda: TokenBridge(None, LEVELS), ValueError, "vae: expected an autoencoder with image_size, latent_dims, grid, encode, decode, got NoneType"),
+        (lambda: TokenBridge(None, LEVELS), ValueError,
+         "vae: expected an autoencoder with image_size, latent_dims, grid, encode, decode, got NoneType"),
         (lambda: TokenBridge(VAE, LEVELS, VAE), ValueError, "ar: expected an ARModel, got VAE"),
         (lambda: TokenBridge(VAE, LEVELS, tiny_model()), ValueError,
          "ar: expected 16 tokens as in the tokenizer, got 6"),
@@ -106,11 +121,12 @@ ROWS = {
         (lambda: BRIDGE.generate(LABELS, num=1), ValueError, "num: expected labels or num, got both"),
         (lambda: BRIDGE.generate(num=0), ValueError, "num: expected an integer of at least 1, got 0"),
         (lambda: BRIDGE.generate(num=1, first=-1), ValueError, "first: expected an integer of at least 0"),
-        (lambda: BRIDGE.generate("cat"), ValueError, "labels: expected a tensor, an array or a list, got 'cat'"),
+        (lambda: BRIDGE.generate("cat"), ValueError,
+         "labels: expected a tensor, an array or a list, got 'cat'"),
         (lambda: BRIDGE.generate(3), ValueError, "labels: expected a tensor, an array or a list, got 3"),
-        (lambda: BRIDGE.generate(["cat"]), ValueError, "labels: this model knows no class names, got 'cat'"),
-        (lambda: BRIDGE.generate([None]), ValueError, "labels: expected integers or class names, got [None]"),
-        (lambda: BRIDGE.generate([0.5]), ValueError, "labels: expected int values"),
+        (lambda: BRIDGE.generate(["cat"]), ValueError, "labels: the model knows no names, got 'cat'"),
+        (lambda: BRIDGE.generate([None]), ValueError, "labels: expected an integer in [0, 3], got None"),
+        (lambda: BRIDGE.generate([0.5]), ValueError, "labels: expected an integer in [0, 3], got 0.5"),
         (lambda: BRIDGE.generate(num=1, seed=-1), ValueError, "seed: expected an integer"),
     ],
     "TokenBridge.save_pretrained": [
@@ -119,7 +135,8 @@ ROWS = {
          "dtype: expected one of torch.float32, torch.bfloat16"),
         (lambda: BRIDGE.save_pretrained(NOWHERE, dtype=torch.bfloat16), ValueError,
          "does not fit into bfloat16, call round_weights_(vae)"),
-        (cast_model, ValueError, "vae: expected weights in float32, got encoder.patch.weight in bfloat16; a model"),
+        (cast_model, ValueError,
+         "vae: expected weights in float32, got encoder.patch.weight in bfloat16; a model"),
         (full_disk, OSError, "No space left on device"),
     ],
     "TokenBridge.from_pretrained": [
@@ -129,6 +146,14 @@ ROWS = {
         (lambda: TokenBridge.from_pretrained(None), ValueError, "name_or_path: expected a shipped name"),
         (lambda: TokenBridge.from_pretrained(HOME / "tiny", ar=VAE), ValueError,
          "ar: expected an ARModel with the configuration in"),
+        (lambda: TokenBridge.from_pretrained(HOME / "tiny", vae=LEVELS), ValueError,
+         "vae: expected an autoencoder with image_size"),
+        (lambda: TokenBridge.from_pretrained(FOREIGN), ValueError,
+         "vae: the weights of a foreign autoencoder are not in the folder, call from_pretrained(folder"),
+        (lambda: TokenBridge.from_pretrained(FOREIGN, vae=VAE), ValueError,
+         "vae: expected a ForeignVAE with image_size, latent_dims, factor = (16, 5, 8)"),
+        (lambda: TokenBridge.from_pretrained(FOREIGN, vae=foreign(1)), ValueError,
+         "latents of one picture differ by more than 1 % of a deviation"),
     ],
     "save_example_tokens": [
         (lambda: pipeline.save_example_tokens(HOME, INDICES, LABELS), FileNotFoundError,
