@@ -153,6 +153,17 @@ def test_fingerprint_of_the_shipped_vae():
     assert vae.bfloat16().fingerprint() == "49196b101f34e232"   # it was rounded before it was stored
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_another_default_dtype_is_no_other_model(dtype):
+    torch.set_default_dtype(dtype)
+    try:
+        vae = VAE.from_pretrained("cifar-tiny")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert vae.fingerprint() == "49196b101f34e232"
+    assert {value.dtype for value in vae.state_dict().values()} == {torch.float32}
+
+
 def test_what_is_missing_is_named():
     vae = VAE(SMALL)
     check_autoencoder(ForeignVAE(halves, back, latent_dims=3, factor=4, image_size=32))

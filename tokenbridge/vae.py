@@ -248,8 +248,8 @@ class Scaled(KeepsFloat32):
     ):
         super().__init__()
         self.latent_dims, self.factor, self.image_size = latent_dims, factor, image_size
-        self.register_buffer("latent_mean", torch.zeros(latent_dims))
-        self.register_buffer("latent_std", torch.ones(latent_dims))
+        self.register_buffer("latent_mean", torch.zeros(latent_dims, dtype=torch.float32))
+        self.register_buffer("latent_std", torch.ones(latent_dims, dtype=torch.float32))
 
     @property
     def grid(self) -> tuple[int, int]:   # (h, w)
@@ -362,7 +362,7 @@ def read_vae(
     shape = config_from_dict(VAEConfig, config.get("vae"), f"{folder / 'config.json'}")
     tensors, _ = load_tensors(folder / "model.safetensors")
     mine = {key.removeprefix("vae."): t.float() for key, t in tensors.items() if key.startswith("vae.")}
-    vae = loaded(lambda: VAE(shape), mine, f"{folder / 'model.safetensors'} (vae)").eval()
+    vae = loaded(lambda: VAE(shape).float(), mine, f"{folder / 'model.safetensors'} (vae)").eval()
     assert isinstance(vae, VAE)
     wanted, found = _remembered(config), vae.fingerprint()
     if found != wanted:
