@@ -49,6 +49,8 @@ ROWS = {
     "parse_labels": [
         (lambda: cli.parse_labels("horse,zebra", 3, ("cat", "dog", "horse")), ValueError,
          "one of cat, dog, horse, got 'zebra'"),
+        (lambda: cli.parse_labels("z", 12, tuple("abcdefghijkl")), ValueError,
+         "one of a, b, c, d, e, f, g, h, i, j, ..., got 'z'"),
         (lambda: cli.parse_labels("3", 3, ()), ValueError, "labels: expected numbers from 0 to 2, got '3'"),
         (lambda: cli.parse_labels("-1", 3, ()), ValueError, "got '-1'"),
         (lambda: cli.parse_labels("1.5", 3, ()), ValueError, "got '1.5'"),
