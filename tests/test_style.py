@@ -1,5 +1,7 @@
 "What two checkers say of the code, and what the files around it promise."
 import ast
+import importlib
+import inspect
 import json
 import re
 import subprocess
@@ -25,12 +27,13 @@ def test_ruff():
     command = ["ruff", "check", "--no-cache", "--output-format", "json", "tokenbridge", "tests"]
     done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
     rows = [row for row in json.loads(done.stdout) if not (row["code"] == "E501" and written_by_nbdev(row))]
-    found = [f"{Path(row['filename']).name}:{row['location']['row']}: {row['code']} {row['message']}" for row in rows]
+    found = [f"{Path(row['filename']).name}:{row['location']['row']}: {row['code']} {row['message']}"
+             for row in rows]
     assert not found, found
 
 
 def written_by_nbdev(row: dict) -> bool:
-    "Whether a line belongs to a module's docstring, its note or `__all__`, which nbdev wraps at other columns."
+    "Whether a line belongs to a module's docstring, its note or `__all__`, which nbdev wraps by itself."
     lines = Path(row["filename"]).read_text(encoding="utf-8").splitlines()
     first = next((number for number, line in enumerate(lines, 1) if re.match(r"# %% \.\./nbs/", line)), 0)
     return row["location"]["row"] < first
@@ -73,6 +76,19 @@ def test_each_parameter_of_a_public_function_has_a_comment(path):
             spots = [argument.end_lineno for argument in node.args.args + node.args.kwonlyargs]
             missing += [f"{node.name}: line {spot}" for spot in spots if "#" not in lines[spot - 1]]
     assert not missing, missing
+
+
+@pytest.mark.parametrize("module",
+                         [path.stem for path in MODULES if path.stem != "cli"])   # tyro shows its options
+def test_help_shows_the_comments(module):
+    names = vars(importlib.import_module(f"tokenbridge.{module}"))
+    functions = [part for part in names.values() if inspect.isfunction(part)
+                 and part.__module__ == f"tokenbridge.{module}"]
+    public = [function for function in functions if not function.__name__.startswith("_")]
+    commented = [function for function in public if inspect.signature(function).parameters]
+    silent = [f.__name__ for f in commented
+              if f"    {next(iter(inspect.signature(f).parameters))}: " not in (f.__doc__ or "")]
+    assert len(silent) <= len(commented) // 4, silent
 
 
 def test_workflow_runs_the_command_of_the_readme():

@@ -509,3 +509,8 @@ def make_backbone(
     if not isinstance(config, BackboneConfig):
         raise ValueError(f"config: expected a BackboneConfig, got {type(config).__name__}")
     return (MaskedBackbone if config.kind == "masked" else CausalBackbone)(config)
+
+# %% ../nbs/05_backbone.ipynb #b4f6ba91
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

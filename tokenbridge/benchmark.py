@@ -486,3 +486,8 @@ def table(
         lines.append(f"{'memory kept':14} {kept['ours_ms']:9.2f} {kept['naive_ms']:9.2f} {kept['ratio']:7.2f}   training step, {kept['sizes']}; "
                      f"{kept['ours_faults']:,.0f} and {kept['naive_faults']:,.0f} page faults")
     return "\n".join(lines)
+
+# %% ../nbs/benchmark.ipynb #00e2031e
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

@@ -167,3 +167,8 @@ def unpack_optimizers_(
         if value.shape != p.shape:
             like = torch.empty_like(value, device=p.device)
         owner[p].state[p][entry] = like.copy_(value)
+
+# %% ../nbs/checkpoints.ipynb #503ff851
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

@@ -4,14 +4,18 @@
 
 # %% auto #0
 __all__ = ['check_tensor', 'check_finite', 'check_indices', 'check_number', 'check_int', 'check_seed', 'check_choice',
-           'config_from_dict', 'non_default', 'modes_restored', 'fast', 'print_runtime']
+           'config_from_dict', 'non_default', 'modes_restored', 'fast', 'print_runtime', 'documented']
 
 # %% ../nbs/checks.ipynb #b245f762
 import dataclasses
+import inspect
 import os
+import re
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_type_hints
 
 import numpy as np
@@ -219,3 +223,51 @@ def print_runtime(
     seconds = time.time() - start
     print(f"runtime {seconds:.0f} s of a budget of {budget:.0f} s"
           + ("" if seconds <= budget else ": over budget"))
+
+# %% ../nbs/checks.ipynb #47e196d7
+_COMMENTED = re.compile(r"\s*(?:\) -> .*?:|\*{0,2}(?P<name>\w+)\b[^#]*?)\s*#\s*(?P<comment>.*)")
+
+
+def _comments(
+    lines: list[str],   # of a source file
+    first: int,         # where a definition begins, counted from 0
+) -> str:
+    "What the comments say of a function's parameters and result, or of a dataclass's fields."
+    found = []
+    for number, line in enumerate(lines[first:]):
+        match = _COMMENTED.fullmatch(line)
+        if match and not line.lstrip().startswith(("def ", "class ", "@")):
+            found.append(f"    {match['name'] or 'returns'}: {match['comment']}")
+        if not line.strip() or line.startswith(")") or re.search(r"^    \) -> |^(    )?def .*:$", line):
+            break
+    return "\n\n" + "\n".join(found) if found else ""
+
+# %% ../nbs/checks.ipynb #a3d7e95a
+def documented(
+    module: str,   # name of the module that calls, as `__name__` says it; a notebook is passed over
+) -> None:
+    "Add the comments of parameters, results and fields to a module's docstrings, for `help()`."
+    names = vars(sys.modules[module])
+    path = Path(names.get("__file__") or "")
+    if module == "__main__" or not path.is_file():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines()
+    starts = {match[1]: line for line, text in enumerate(lines) if (match := re.match(r"class (\w+)", text))}
+    for part in list(names.values()):
+        if getattr(part, "__module__", None) != module:
+            continue
+        if dataclasses.is_dataclass(part) and isinstance(part, type) and part.__doc__:
+            part.__doc__ += _comments(lines, starts[part.__name__])
+        for owner in list(vars(part).values()) if inspect.isclass(part) else [part]:
+            method = getattr(owner, "__func__", owner)   # of a class method, too
+            function = inspect.unwrap(method) if callable(method) else None
+            if not inspect.isfunction(function) or function.__module__ != module:
+                continue
+            said = _comments(lines, function.__code__.co_firstlineno - 1)
+            if function.__name__ == "__init__" and inspect.isclass(part) and part.__doc__:
+                part.__doc__ += said
+            elif method.__doc__:
+                method.__doc__ += said
+
+# %% ../nbs/checks.ipynb #0335281d
+documented(__name__)   # so that help() shows the comments beside the parameters

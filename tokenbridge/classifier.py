@@ -234,3 +234,8 @@ def load_classifier(
     "One of the two shipped classifiers, in evaluation mode."
     check_choice("name", name, tuple(CLASSIFIERS))
     return read_classifier(pretrained_folder("classifiers") / f"{name}.safetensors", name)
+
+# %% ../nbs/classifier.ipynb #d8f2ae1c
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

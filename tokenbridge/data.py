@@ -568,3 +568,8 @@ def load_latents(
     if metadata.get("vae") != vae:
         raise ValueError(f"{path}: made by VAE {metadata.get('vae')}, expected {vae}")
     return tensors["mean"], tensors["std"], tensors["labels"]
+
+# %% ../nbs/01_data.ipynb #99478a96
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

@@ -125,3 +125,8 @@ def run_demo(
     print(f"{compare(metrics, shipped_metrics())}\n\nmodel, metrics.json and "
           f"{', '.join(p.name for p in pictures)} are in {folder} ({(time.time() - started) / 60:.1f} minutes)")
     return record
+
+# %% ../nbs/demo.ipynb #e184c369
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

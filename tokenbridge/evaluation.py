@@ -474,3 +474,8 @@ def evaluate_tokenizer(
             usage += _counts(indices.flatten(0, 1)[:, None].cpu(), quantizer.num_levels)[0]
     report = {name: float(torch.cat(values).mean()) for name, values in scores.items()}
     return {**report, **_latent_report(sums, usage), "images": float(len(images))}
+
+# %% ../nbs/11_evaluation.ipynb #487988fc
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

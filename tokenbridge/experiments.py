@@ -362,3 +362,8 @@ def full_size_experiment(
             rows.append(dict(preset=size, batch_size=batch_size, error="more memory than this GPU has"))
     command = f"full_size_experiment({name!r}, {sizes!r}, {device!r}, {steps}, {skipped})"
     return keep(run_record(command, 0, started, rows=rows))
+
+# %% ../nbs/experiments.ipynb #b0610770
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

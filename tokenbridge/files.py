@@ -416,3 +416,8 @@ def _hardware() -> str:
     if torch.cuda.is_available():
         words.append(f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}")
     return ", ".join(words)
+
+# %% ../nbs/files.ipynb #06de6c62
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

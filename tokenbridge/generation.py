@@ -358,3 +358,8 @@ def generate_indices(
                     tick()
             done.append(ids)
     return torch.cat(done).clone()   # clone: an ordinary tensor, usable in training
+
+# %% ../nbs/09_generation.ipynb #90e368b5
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

@@ -479,3 +479,8 @@ def make_head(
     if not isinstance(config, HeadConfig):
         raise ValueError(f"config: expected a HeadConfig, got {type(config).__name__}")
     return (DimensionHead if config.kind == "dimensions" else ParallelHead)(config, order)
+
+# %% ../nbs/06_head.ipynb #355307ab
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

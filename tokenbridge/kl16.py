@@ -197,3 +197,8 @@ class KL16Decoder(nn.Module):
         for stage in reversed(self.up):
             x = stage(x)
         return self.conv_out(F.silu(self.norm_out(x)))
+
+# %% ../nbs/kl16.ipynb #c695684e
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

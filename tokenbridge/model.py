@@ -272,3 +272,8 @@ def preset(
     "The preset of this name."
     check_choice("preset", name, PRESETS)
     return PRESETS[name]
+
+# %% ../nbs/07_model.ipynb #b23d1a2f
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

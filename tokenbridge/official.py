@@ -419,3 +419,8 @@ def convert_official(
     bridge = TokenBridge(vae, Quantizer(ar.levels, "gaussian"), ar, name)
     bridge.save_pretrained(folder)
     return bridge
+
+# %% ../nbs/16_official_weights.ipynb #0517e4db
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

@@ -316,3 +316,8 @@ def _square_pieces(module: nn.Module) -> dict[nn.Parameter, int]:
                                  f"of pieces that divide their rows, got {inner!r}: {number}")
             pieces[parameter] = number
     return pieces
+
+# %% ../nbs/08_optim.ipynb #fd91c0d6
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

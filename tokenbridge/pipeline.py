@@ -648,3 +648,8 @@ def upgrade_folder(
     bridge = TokenBridge(vae, quantizer, ar, config["name"], classes, sampling, _found=found)
     write_json(folder / "config.json", _config(bridge, tensors))
     return folder
+
+# %% ../nbs/10_pipeline.ipynb #1fbca31a
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

@@ -461,3 +461,8 @@ def grouped_bars(
     _dress(ax, "", ylabel, title)
     ax.grid(False, axis="x")
     return ax
+
+# %% ../nbs/plots.ipynb #72e2bc40
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

@@ -361,3 +361,8 @@ def spectral_order(
 ) -> Tensor:               # (d,) a permutation
     "The dimensions by their share of low-frequency energy, most first; in a tie the lower dimension."
     return low_frequency_share(latents, cutoff).argsort(descending=True, stable=True)
+
+# %% ../nbs/03_quantizer.ipynb #468d38be
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

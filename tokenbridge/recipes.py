@@ -272,3 +272,8 @@ def measure(
     metrics["samples"] |= {"cfg_scale": dials.cfg_scale, "temperature": dials.temperature,
                            "per_class": per_class}
     return metrics, samples
+
+# %% ../nbs/12_cifar.ipynb #b5c861d4
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

@@ -602,3 +602,8 @@ def _report(run: _Run, bar, row: dict | None, scalars: dict, on_step: Callable |
                                 f"{seen / max(seconds, 1e-9):.0f} images/s", refresh=False)
     if on_step is not None:
         on_step(run.step, scalars)
+
+# %% ../nbs/08_training.ipynb #ed13964c
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

@@ -325,3 +325,8 @@ def init_weights(
             nn.init.xavier_uniform_(part.weight)
         if isinstance(part, nn.Linear) and part.bias is not None:
             nn.init.zeros_(part.bias)
+
+# %% ../nbs/04_transformer.ipynb #98747019
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

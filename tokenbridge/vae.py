@@ -587,3 +587,8 @@ class ForeignVAE(Scaled):
     def _dtype(self, given: Tensor) -> torch.dtype:
         "The dtype of the foreign weights, or of what came where there are none."
         return next((p.dtype for p in self.foreign.parameters() if p.is_floating_point()), given.dtype)
+
+# %% ../nbs/02_vae.ipynb #282d3f95
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters

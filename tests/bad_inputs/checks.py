@@ -13,6 +13,7 @@ class Shape:
 
 
 ROWS = {
+    "documented": "internal: our own modules call it with their names",
     "check_tensor": [
         (lambda: c.check_tensor("x", [1.0], "b", "float"), ValueError,
          "x: expected a tensor of shape (b), got list"),
