@@ -29,8 +29,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .checks import (check_choice, check_indices, check_int, check_seed, check_tensor,
-                                config_from_dict)
+from .checks import check_choice, check_indices, check_int, check_seed, check_tensor, config_from_dict
 from .files import load_tensors, save_tensors
 
 # %% ../nbs/01_data.ipynb #bbe89ec0

@@ -16,14 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tokenbridge.checks import (
-    check_choice,
-    check_finite,
-    check_indices,
-    check_int,
-    check_number,
-    check_tensor,
-)
+from .checks import check_choice, check_finite, check_indices, check_int, check_number, check_tensor
 from .transformer import AdaLNBlock, KVCache, Mlp, Modulation, init_weights
 
 # %% ../nbs/06_head.ipynb #be78a921
