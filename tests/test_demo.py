@@ -50,11 +50,14 @@ def test_demo_writes_every_key(demo):
         assert not missing, f"{part}: {missing}"
 
 
-def test_demo_saves_a_model(demo):
+def test_demo_saves_a_model_that_says_how_to_use_it(demo):
+    from tokenbridge.data import SYNTHETIC_CLASSES
     from tokenbridge.pipeline import TokenBridge
+    from tokenbridge.recipes import recipe
     folder, _, _ = demo
     model = TokenBridge.from_pretrained(folder)
-    assert model.ar is not None and model.quantizer.kind == "fitted"
+    assert model.ar is not None and model.quantizer.kind == "fitted" and model.name == "demo"
+    assert model.classes == SYNTHETIC_CLASSES and model.sampling == recipe("fast").sampling
 
 
 def test_demo_says_what_it_did(demo):
