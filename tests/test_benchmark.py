@@ -1,4 +1,4 @@
-"Benchmark: the naive versions compute what ours do, the counters count, the report is complete. No timing is asserted."
+"Benchmark: naive versions compute what ours do, counters count, the report is complete. No timing is asserted."
 from functools import partial
 
 import pytest
@@ -192,7 +192,7 @@ def test_a_fresh_process_keeps_its_memory():
     if _has_mallopt():
         assert kept["faults"] < 0.5 * plain["faults"]
     with pytest.raises(RuntimeError,
-                       match="fresh_steps: the other process failed: ValueError: preset: expected one of 'cifar-tiny'"):
+                       match="fresh_steps: the other process failed: ValueError: preset: expected one of"):
         fresh_steps("cifar-giant", 1, True)
 
 
@@ -204,7 +204,8 @@ def test_silent_on_request(small, capsys):
 def test_duels_of_a_real_preset():
     duels = benchmark.make_duels("cifar-tiny", 2, CPU)
     assert all(agree(duel)["disagreement"] <= duel.tolerance for duel in duels[:2])
-    assert "4 x 256 tokens x 16 dimensions, 64 levels" in duels[0].sizes and "8 tokens x 16 dimensions" in duels[1].sizes
+    assert "4 x 256 tokens x 16 dimensions, 64 levels" in duels[0].sizes
+    assert "8 tokens x 16 dimensions" in duels[1].sizes
 
 
 def test_a_compiled_step_has_the_operations_of_the_plain_one(small, monkeypatch):

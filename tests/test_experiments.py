@@ -1,7 +1,7 @@
 "Experiments: every trial begins from the same weights and tokens, and the records say what made them."
 import pytest
 
-from tests.tools import tiny
+from tests.tools import notebooks, tiny
 from tokenbridge import benchmark, experiments, files
 
 
@@ -48,8 +48,9 @@ def test_the_benchmark_is_recorded(monkeypatch, tmp_path):
     monkeypatch.setattr(benchmark, "run", lambda *arguments: {"rows": list(arguments)})
     path = experiments.record_benchmark("cifar-tiny", 2, 1)
     kept = files.read_json(path)
-    assert path == tmp_path / "benchmark.json" and kept["results"]["rows"] == ["cifar-tiny", 2, 1, True, "cpu"]
-    assert kept["command"] == "tokenbridge benchmark --preset cifar-tiny --batch-size 2 --rounds 1 --device cpu"
+    assert path == tmp_path / "benchmark.json"
+    assert kept["results"]["rows"] == ["cifar-tiny", 2, 1, True, "cpu"]
+    assert kept["command"].startswith("tokenbridge benchmark --preset cifar-tiny --batch-size 2 --rounds 1")
 
 
 def test_a_step_is_profiled_in_both_precisions(monkeypatch):
@@ -66,3 +67,22 @@ def test_full_size_runs_at_any_size():
     assert len(rows) == 1 and rows[0]["preset"] == "cifar-tiny" and len(rows[0]["losses"]) == 3
     assert rows[0]["images_per_second"] == pytest.approx(2 / rows[0]["seconds_per_step"])
     assert rows[0]["peak_gb"] is None
+
+
+def test_every_record_has_a_maker():
+    records = {path.stem for path in (notebooks.ROOT / "data" / "results").glob("*.json")}
+    assert records == set(experiments.MADE_BY)
+    for maker in set(experiments.MADE_BY.values()):
+        assert maker in experiments.__all__ or maker.startswith("tokenbridge "), maker
+
+
+def test_the_figures_of_a_shipped_model_are_written_to_both_places(monkeypatch, tmp_path, tiny_folder):
+    monkeypatch.setattr(experiments, "load_images", drawn)
+    monkeypatch.setattr(experiments, "pretrained_folder", lambda name: tmp_path)
+    monkeypatch.setattr(files, "results_folder", lambda: tmp_path / "results")
+    load = experiments.TokenBridge.from_pretrained
+    monkeypatch.setattr(experiments.TokenBridge, "from_pretrained", lambda name: load(tiny_folder))
+    record = experiments.shipped_figures("tiny", per_class=2)
+    assert files.read_json(tmp_path / "metrics.json") == files.read_json(tmp_path / "results" / "tiny.json")
+    assert record["results"]["samples"]["per_class"] == 2
+    assert record["command"].startswith("tokenbridge evaluate")

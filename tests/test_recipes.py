@@ -1,4 +1,5 @@
-"Recipes: what trains a preset starts where it should, goes on only where it may, and gives a model that knows itself."
+"Recipes: training starts where it should, goes on only where it may, and gives a model that knows itself."
+import copy
 from dataclasses import replace
 
 import pytest
@@ -14,8 +15,8 @@ from tokenbridge.model import PRESETS, ARModel
 from tokenbridge.optim import TrainConfig
 from tokenbridge.pipeline import TokenBridge, Tokenizer
 from tokenbridge.quantizer import Quantizer
-from tokenbridge.recipes import RECIPES, measure, recipe, train_generator, train_vae
-from tokenbridge.vae import VAEConfig
+from tokenbridge.recipes import RECIPES, fit_quantizer, measure, recipe, train_generator, train_vae
+from tokenbridge.vae import Posterior, VAEConfig
 
 ONE_STEP = TrainConfig(steps=1, batch_size=2, warmup=0)
 
@@ -75,6 +76,24 @@ def test_a_vae_of_any_size_is_trained(perceptual_weight):
     assert result.steps == 1 and vae.decode(vae.encode(to_float(small.images[:2])).mean).shape[-1] == 16
 
 
+class Halves(nn.Module):
+    "Somebody else's autoencoder: every second pixel, nothing to train."
+    image_size, latent_dims, grid = 32, 3, (16, 16)
+
+    def encode(self, images):
+        return Posterior(images[..., ::2, ::2], torch.zeros_like(images[..., ::2, ::2]))
+
+    def decode(self, latents):
+        return latents.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+def test_levels_are_fitted_to_anybody_s_latents():
+    data = synthetic_images(30)
+    quantizer = fit_quantizer(Halves(), data, 5, num=20)
+    pixels = to_float(data.images[:20, :, ::2, ::2]).movedim(1, -1).reshape(20, 256, 3)
+    assert torch.equal(quantizer.levels, Quantizer.fit(pixels, 5).levels)
+
+
 # ---- the generator
 
 @pytest.mark.parametrize("given", [True, False])
@@ -129,6 +148,24 @@ def test_the_result_carries_what_it_needs(bridge, tokens):
     result, _ = trained(bridge, tokens, sampling=dials, name="mine")
     assert result.classes == tokens.classes and result.sampling == dials and result.name == "mine"
     assert trained(bridge, tokens)[0].sampling == SamplingDefaults()
+
+
+def test_a_head_of_your_own_is_trained_on(bridge, tokens):
+    class Mine(type(bridge.ar.head)):
+        "A head that the configuration does not know."
+
+    mine = copy.deepcopy(bridge.ar)
+    mine.head.__class__, mine.config = Mine, replace(mine.config, head=None)
+    result, _ = trained(bridge, tokens, mine.config, start=mine)
+    assert type(result.ar.head) is Mine and result.ar is not mine and result.ar.head is not mine.head
+    with pytest.raises(ValueError, match="^head: expected a HeadConfig in the config or a head of your own"):
+        trained(bridge, tokens, mine.config)
+
+
+def test_weights_for_other_levels_cost_no_training(bridge, tokens):
+    other = ARModel(bridge.ar.config, bridge.quantizer.levels + 1)
+    with pytest.raises(ValueError, match="^start: expected a generator that has the levels of the tokenizer"):
+        trained(bridge, tokens, start=other)
 
 
 def test_tokens_of_another_tokenizer_are_refused(bridge, tokens):

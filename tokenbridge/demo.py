@@ -9,6 +9,7 @@ __all__ = ['write_pictures', 'compare', 'shipped_metrics', 'run_demo']
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,32 +22,37 @@ from .recipes import fit_quantizer, measure, recipe, train_generator, train_vae
 from .training import training_device
 
 # %% ../nbs/demo.ipynb #16d9228d
+def _row(columns: int, width: float = 3.2, height: float = 2.4) -> list[Any]:
+    "The axes of a new figure, side by side."
+    from tokenbridge.plots import panels
+    axes: Any = panels(columns=columns, width=width, height=height)
+    return list(axes) if columns > 1 else [axes]
+
+
 def write_pictures(
     folder: Path,               # folder of the pictures
     bridge: TokenBridge,        # the trained model, on the CPU
     test: ImageSet,             # test images, at least 10
     samples: Tensor,            # (N, 3, H, W) floats in [-1, 1], in turn over the classes
-    histories: dict,            # name of a training -> rows with 'step' and 'loss'
+    histories: dict[str, list[dict]],   # name of a training -> rows with 'step' and 'loss'
 ) -> list[Path]:                # the four files
     "Reconstructions, samples, loss curves, latents over their levels."
-    from tokenbridge.plots import curves, image_grid, image_rows, level_ridges, panels, save_figure
+    from tokenbridge.plots import curves, image_grid, image_rows, level_ridges, save_figure
     real, classes = to_float(test.images[:10]), list(test.classes)
     rows = {"real": real, "continuous": bridge.reconstruct(real, quantized=False),
             "quantized": bridge.reconstruct(real)}
     count = min(len(samples), 10 * len(classes))
     labels = classes + [""] * (count - len(classes))
-    axes = panels(columns=len(histories), width=4)
-    axes = list(axes) if len(histories) > 1 else [axes]
-    for ax, (name, history) in zip(axes, histories.items()):
+    for ax, (name, history) in zip(row := _row(len(histories), width=4), histories.items()):
         steps, losses = ([row[key] for row in history] for key in ("step", "loss"))
         curves(ax, {name: (steps, losses)}, smoothing=0.5, title=name)
-    drawn = {"reconstructions": image_rows(panels(width=8, height=2.6), rows),
-             "samples": image_grid(panels(width=8, height=8), samples[:count], len(classes), labels),
-             "losses": axes[0],
-             "latents": level_ridges(panels(width=6, height=4), bridge.latents(test.images[:500]),
-                                     bridge.quantizer.levels)}
-    return [save_figure(ax, folder / f"{name}.png", dpi=140 if name in ("reconstructions", "samples") else 100)
-            for name, ax in drawn.items()]
+    image_rows(reconstructions := _row(1, 8, 2.6)[0], rows)
+    image_grid(sheet := _row(1, 8, 8)[0], samples[:count], len(classes), labels)
+    level_ridges(latents := _row(1, 6, 4)[0], bridge.latents(test.images[:500]), bridge.quantizer.levels)
+    return [save_figure(reconstructions, folder / "reconstructions.png", dpi=140),
+            save_figure(sheet, folder / "samples.png", dpi=140),
+            save_figure(row[0], folder / "losses.png"),
+            save_figure(latents, folder / "latents.png")]
 
 # %% ../nbs/demo.ipynb #97ea651e
 _FIGURES = (("reconstruction, dB", "tokenizer", "psnr_continuous"),
@@ -86,7 +92,7 @@ def _foreign(source: str) -> str:
 
 def run_demo(
     out: str | Path = "runs/demo",        # folder for everything that is written
-    root: str | Path | None = None,       # folder of CIFAR-10; None: TOKENBRIDGE_DATA, data/cifar10, a download, or synthetic
+    root: str | Path | None = None,       # folder of CIFAR-10; None: as `load_images` finds or downloads it
     fast: bool = False,                   # True: a shortened run, with the same files after a few steps
     seed: int = 0,                        # seed of everything
     command: str = "tokenbridge demo",    # what was typed, for the record
@@ -115,6 +121,7 @@ def run_demo(
     bridge.save_pretrained(folder, torch.bfloat16)
     say(4, "generating and measuring")
     metrics, samples = measure(bridge.to(device), test, tokens, plan.per_class, seed=seed, progress=True)
+    assert samples is not None   # since there is a generator
     say(5, "writing pictures")
     histories = {"VAE": vae_result.history, "generator": ar_result.history}
     pictures = write_pictures(folder, bridge.cpu(), test, samples, histories)
@@ -123,7 +130,8 @@ def run_demo(
     write_json(folder / "metrics.json", record)
     print(_foreign(training.source) if training.source != "cifar10" else "")
     print(f"{compare(metrics, shipped_metrics())}\n\nmodel, metrics.json and "
-          f"{', '.join(p.name for p in pictures)} are in {folder} ({(time.time() - started) / 60:.1f} minutes)")
+          f"{', '.join(path.name for path in pictures)} are in {folder} "
+          f"({(time.time() - started) / 60:.1f} minutes)")
     return record
 
 # %% ../nbs/demo.ipynb #e184c369

@@ -6,6 +6,7 @@
 __all__ = ['RECIPES', 'Recipe', 'recipe', 'train_vae', 'fit_quantizer', 'train_generator', 'balanced_labels', 'measure']
 
 # %% ../nbs/12_cifar.ipynb #7171c6f0
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -26,7 +27,15 @@ from .optim import TrainConfig
 from .pipeline import TokenBridge, Tokenizer, round_weights_
 from .quantizer import Quantizer, dequantize, spectral_order
 from .training import TrainResult, check_compiler, seeded, train, training_device
-from .vae import VAE, VAEConfig, fit_latent_scale_, images_at_a_time, start_at_pca_, vae_loss
+from tokenbridge.vae import (
+    VAE,
+    VAEConfig,
+    check_autoencoder,
+    fit_latent_scale_,
+    images_at_a_time,
+    start_at_pca_,
+    vae_loss,
+)
 
 # %% ../nbs/12_cifar.ipynb #4b30342a
 @dataclass(frozen=True)
@@ -74,8 +83,8 @@ def _imagenet(cfg_scale: float, temperature: float) -> Recipe:
 
 RECIPES = {
     "cifar-tiny": _cifar_tiny(),
-    "cifar": _cifar_tiny(),             # where to start from; not tried at this size
-    "imagenet-b": _imagenet(3.1, 0.97),   # the paper gives no sampling settings for B: those of L
+    "cifar": _cifar_tiny(),               # where to start from; not tried at this size
+    "imagenet-b": _imagenet(3.1, 0.97),   # the paper gives no sampling settings for B, so those of L
     "imagenet-l": _imagenet(3.1, 0.97),
     "imagenet-h": _imagenet(3.45, 0.91),
     "demo": Recipe(
@@ -95,6 +104,7 @@ def recipe(
 ) -> Recipe:
     "The recipe of this name; ValueError for an unknown one, and for a preset that names none."
     check_choice("recipe", name, tuple(RECIPES))
+    assert name is not None
     return RECIPES[name]
 
 # %% ../nbs/12_cifar.ipynb #322ff4bd
@@ -119,7 +129,7 @@ def train_vae(
     resume: bool = False,                  # True: go on from the newest checkpoint in `folder`
     device: str | torch.device | None = None,   # where to train; None: cuda where there is one
     progress: bool = True,                 # True: show a bar
-) -> tuple[VAE, TrainResult]:              # averaged weights that fit into 16 bits, scale fitted; and the history
+) -> tuple[VAE, TrainResult]:              # averaged weights that fit into 16 bits; and the history
     "Start at PCA, train, average, round, fit the scale. ValueError if the images have another size."
     check_number("kl_weight", kl_weight, 0)
     check_number("perceptual_weight", perceptual_weight, 0)
@@ -139,7 +149,8 @@ def train_vae(
             "shape": non_default(config)}
     result = train(vae, loss_fn, make_batch, len(data), schedule, folder, resume, device=device,
                    progress=progress, identity=same)
-    vae = round_weights_(loaded(lambda: VAE(config), result.ema, "averaged weights"))
+    vae = loaded(lambda: VAE(config), result.ema, "averaged weights")
+    round_weights_(vae)
     return fit_latent_scale_(vae.eval().to(device), _first(data, 20000)).cpu(), result
 
 # %% ../nbs/12_cifar.ipynb #16d003fc
@@ -147,20 +158,40 @@ def fit_quantizer(
     vae: nn.Module,      # a trained autoencoder: ours, or any other with the five things of lesson 02
     data: ImageSet,      # training images
     num_levels: int,     # number of levels k, at least 2
-    num: int = 10000,    # number of images whose latents the levels are fitted to; fewer where there are fewer
+    num: int = 10000,    # number of images whose latents the levels are fitted to, at most
 ) -> Quantizer:          # with fitted levels, where the autoencoder lies
     "Levels fitted to each dimension of the latents."
     check_int("num", num, 1)
     device = next(chain(vae.parameters(), vae.buffers()), torch.zeros(())).device
-    stand_in = Quantizer.gaussian(vae.config.latent_dims, num_levels).to(device)   # latents need no levels yet
-    latents = Tokenizer(vae, stand_in).latents(_first(data, num))           # (num, n, d)
+    check_autoencoder(vae)
+    stand_in = Quantizer.gaussian(getattr(vae, "latent_dims"), num_levels).to(device)   # not used yet
+    latents = Tokenizer(vae, stand_in).latents(_first(data, num))   # (num, n, d)
     return Quantizer.fit(latents.cpu(), num_levels).to(device)
 
 # %% ../nbs/12_cifar.ipynb #ed110bf2
+def _same_parts(config: ARConfig, levels: Tensor, start: ARModel | None) -> ARModel:
+    "An untrained generator; with the parts of `start` where the configuration has no head."
+    if start is None or config.head is not None:
+        return ARModel(config, levels)
+    return copy.deepcopy(start).cpu()
+
+
+def _check_start(start: ARModel | None, levels: Tensor) -> None:
+    "Raise ValueError unless the weights to begin with were made for these levels."
+    if start is not None and not torch.equal(start.levels.cpu(), levels):
+        raise ValueError("start: expected a generator that has the levels of the tokenizer, got others")
+
+
 def _check_classes(name: str, classes: tuple[str, ...], wanted: int) -> None:
-    "Raise ValueError if the generator has no label for some class (one too many would silently mean: no label)."
+    "Raise ValueError if the generator has no label for some class (one too many would mean: no label)."
     if len(classes) > wanted:
-        raise ValueError(f"{name}: expected at most the {wanted} classes of the generator, got {len(classes)}")
+        raise ValueError(f"{name}: expected at most the {wanted} classes of the generator, "
+                         f"got {len(classes)}")
+
+
+def _grid(tokenizer: Tokenizer) -> tuple[int, int]:
+    "Rows and columns of tokens."
+    return getattr(tokenizer.vae, "grid")
 
 
 def _check_names(wanted: tuple[str, ...] | None, got: tuple[str, ...]) -> None:
@@ -171,11 +202,12 @@ def _check_names(wanted: tuple[str, ...] | None, got: tuple[str, ...]) -> None:
                              f"{theirs!r} instead of {ours!r}")
 
 
-def _check_sizes(name: str, tokenizer: Tokenizer, tokens: int, dims: int, num_levels: int) -> None:
-    "Raise ValueError unless n, d and k are those of the tokenizer."
-    (h, w), quantizer = tokenizer.vae.grid, tokenizer.quantizer
+def _check_sizes(name: str, tokenizer: Tokenizer, tokens: int, dims: int, num_levels: int | None) -> None:
+    "Raise ValueError unless n, d and k (None: unknown) are those of the tokenizer."
+    h, w = _grid(tokenizer)
+    quantizer = tokenizer.quantizer
     for size, wanted, got in (("tokens", h * w, tokens), ("dims", quantizer.dims, dims),
-                              ("num_levels", quantizer.num_levels, num_levels)):
+                              ("num_levels", quantizer.num_levels, num_levels or quantizer.num_levels)):
         if wanted != got:
             raise ValueError(f"{name}: expected {size}={wanted}, as the tokenizer has it, got {got}")
 
@@ -191,38 +223,42 @@ def _check_made_by(tokenizer: Tokenizer, made_by: Mapping[str, str]) -> None:
 def train_generator(
     tokenizer: Tokenizer,                  # autoencoder and quantizer; both go into the result
     tokens: TokenSet,                      # training tokens, of `tokenizer.tokenize_set`
-    config: ARConfig,                      # shape of the generator
+    config: ARConfig,                      # shape of the generator; without a head: that of `start`
     schedule: TrainConfig,                 # steps, batch size, optimizer
     folder: str | Path | None = None,      # folder for checkpoints; None: none are written
     resume: bool = False,                  # True: go on from the newest checkpoint in `folder`
     device: str | torch.device | None = None,   # where to train; None: cuda where there is one
     progress: bool = True,                 # True: show a bar
-    evaluate: Callable | None = None,      # (model with averaged weights, step) -> {name: scalar}, in between
-    start: ARModel | None = None,          # a generator whose weights training begins with; None: random ones
+    evaluate: Callable | None = None,      # (model with averaged weights, step) -> {name: scalar}
+    start: ARModel | None = None,          # generator whose weights training begins with; None: random ones
     compiled: bool = False,                # True: the blocks run through torch.compile
-    sampling: SamplingDefaults | None = None,   # how the result is sampled unless told otherwise; None: plainly
+    sampling: SamplingDefaults | None = None,   # how the result wants to be sampled; None: plainly
     name: str = "",                        # name that the result carries
 ) -> tuple[TokenBridge, TrainResult]:      # with averaged weights that fit into 16 bits; and the history
-    "Train a generator on tokens. ValueError if tokens, tokenizer, shape and `start` do not belong together."
-    _check_sizes("tokens", tokenizer, *tokens.tokens.shape[2:], tokens.num_levels)
-    _check_sizes("config", tokenizer, config.backbone.tokens, config.head.dims, config.head.num_levels)
+    "Train a generator on tokens. ValueError if tokens, tokenizer, shape and `start` do not fit together."
+    n, d = tokens.tokens.shape[2:]
+    _check_sizes("tokens", tokenizer, n, d, tokens.num_levels)
+    _check_sizes("config", tokenizer, config.backbone.tokens, config.backbone.dims,
+                 config.head.num_levels if config.head is not None else None)
     _check_classes("tokens", tokens.classes, config.backbone.classes)
     _check_made_by(tokenizer, tokens.made_by)
     levels, device = tokenizer.quantizer.levels.cpu(), training_device(device)
+    _check_start(start, levels)
     if compiled:
         check_compiler(device)
     with seeded(schedule.seed, torch.device("cpu")):
         if start is None:
-            latents = rearrange(dequantize(tokens.tokens[:5000, 0].long(), levels), "b (h w) d -> b d h w",
-                                h=tokenizer.vae.grid[0])
-            model = ARModel(config, levels, spectral_order(latents))
+            latents = dequantize(tokens.tokens[:5000, 0].long(), levels)
+            grid = rearrange(latents, "b (h w) d -> b d h w", h=_grid(tokenizer)[0])
+            model = ARModel(config, levels, spectral_order(grid))
         else:
-            model = load_into(ARModel(config, levels), start.state_dict(), "start")
+            model = load_into(_same_parts(config, levels, start), start.state_dict(), "start")
     loss_fn = lambda module, batch, generator: module.loss(*batch, generator)
     same = {"tokenizer": dict(tokens.made_by), "data": _which(tokens), "shape": non_default(config)}
     result = train(model, loss_fn, tokens.batch, len(tokens), schedule, folder, resume, evaluate,
                    device=device, progress=progress, identity=same, compiled=compiled)
-    model = round_weights_(loaded(lambda: ARModel(config, levels), result.ema, "averaged weights"))
+    model = loaded(lambda: _same_parts(config, levels, start), result.ema, "averaged weights")
+    round_weights_(model)
     whole = TokenBridge(tokenizer.vae, tokenizer.quantizer, model.to(tokenizer.device), name,
                         tokens.classes, sampling or SamplingDefaults())
     return whole.eval(), result
@@ -241,7 +277,7 @@ def balanced_labels(
 def measure(
     model: Tokenizer,                    # a TokenBridge; or a tokenizer alone, of which less can be measured
     test: ImageSet,                      # test images
-    training: TokenSet | None = None,    # training tokens, for the histograms; needed where there is a generator
+    training: TokenSet | None = None,    # training tokens, for the histograms of a generator's report
     per_class: int = 100,                # number of samples of each class, at least 2
     sampling: SamplingDefaults | None = None,   # how to sample; None: as the model carries it
     judge: nn.Module | None = None,      # classifier with `.features`; None: the shipped judge
@@ -258,7 +294,7 @@ def measure(
         if training is None:
             raise ValueError("training: expected training tokens, to count histograms on, got None")
     judge = judge or load_classifier("judge")
-    metrics = {"tokenizer": evaluate_tokenizer(model, test.images, judge, test.labels)}
+    metrics: dict[str, dict] = {"tokenizer": evaluate_tokenizer(model, test.images, judge, test.labels)}
     if not isinstance(model, TokenBridge) or ar is None or training is None:
         return metrics, None
     indices, dials = model.tokenize(test.images), sampling or model.sampling

@@ -36,7 +36,8 @@ ROWS = {
          "no shipped weights 'no-such'")],
     "collect_sweep": [(lambda: experiments.collect_sweep(("no-such-record",)), OSError, "no-such-record")],
     "record_benchmark": [
-        (lambda: experiments.record_benchmark("cifar-giant"), ValueError, "preset: expected one of 'cifar-tiny'"),
+        (lambda: experiments.record_benchmark("cifar-giant"), ValueError,
+         "preset: expected one of 'cifar-tiny'"),
         (lambda: experiments.record_benchmark(rounds=-1), ValueError,
          "rounds: expected an integer of at least 1, got -1"),
     ],
@@ -48,6 +49,14 @@ ROWS = {
          "batch_size: expected an integer of at least 1, got 0"),
     ],
     "FULL_SIZES": "internal: presets and batch sizes",
+    "SETTINGS": "internal: pairs of guidance and temperature",
+    "MADE_BY": "internal: names of records and of what makes them",
+    "shipped_figures": [
+        (lambda: experiments.shipped_figures("no-such"), FileNotFoundError, "no shipped weights 'no-such'"),
+        (lambda: experiments.shipped_figures(per_class=1), ValueError,
+         "per_class: expected an integer of at least 2, got 1"),
+        (lambda: experiments.shipped_figures(seed=-1), ValueError, "seed: expected an integer in"),
+    ],
     "full_size_experiment": [
         (lambda: experiments.full_size_experiment(None, device="gpu"), ValueError, "device: expected"),
         (lambda: experiments.full_size_experiment(None, steps=4, device="cpu"), ValueError,
