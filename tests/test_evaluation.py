@@ -14,7 +14,7 @@ from tokenbridge import evaluation, files
 from tokenbridge.model import ARModel
 from tokenbridge.pipeline import Tokenizer
 from tokenbridge.quantizer import Quantizer
-from tokenbridge.vae import VAE, VAEConfig, fit_latent_scale_, images_at_a_time, start_at_pca_
+from tokenbridge.vae import VAE, Posterior, VAEConfig, fit_latent_scale_, images_at_a_time, start_at_pca_
 
 
 def random_images(num=6, h=16, w=16, seed=0):
@@ -414,6 +414,26 @@ def test_tokenizer_report_without_judge(tokenizer):
     assert not [name for name in whole if name.startswith("agreement")]
     assert whole["psnr_continuous"] == pytest.approx(parts["psnr_continuous"], abs=1e-3)
     assert whole["psnr_quantized"] < whole["psnr_continuous"]
+
+
+def test_somebody_elses_autoencoder_is_measured():
+    "Five things, none of our classes: it copies each block of 8 x 8 pixels' mean colour."
+    class Means(nn.Module):
+        image_size, latent_dims, grid = 32, 3, (4, 4)
+
+        def encode(self, images):
+            means = nn.functional.avg_pool2d(images, 8)
+            return Posterior(means, torch.full_like(means, 0.1))
+
+        def decode(self, latents):
+            return latents.repeat_interleave(8, -1).repeat_interleave(8, -2)
+
+    images = random_images(5, 32, 32)
+    latents = (images.float() / 127.5 - 1).unfold(2, 8, 8).unfold(3, 8, 8).mean((-1, -2)).movedim(1, -1)
+    tokenizer = Tokenizer(Means(), Quantizer.fit(latents.flatten(0, 2), 6))
+    report = evaluation.evaluate_tokenizer(tokenizer, images)
+    assert np.allclose(report["latent_mean"], latents.mean((0, 1, 2)), atol=1e-5)
+    assert report["psnr_quantized"] < report["psnr_continuous"] and len(report["level_usage"]) == 3
 
 
 def test_more_levels_lose_less(tokenizer):
