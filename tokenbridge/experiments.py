@@ -16,16 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import benchmark
+from . import benchmark, classifier
 from .checks import check_choice, check_int, check_number, check_seed
-from tokenbridge.classifier import (
-    CLASSIFIERS,
-    accuracy,
-    load_classifier,
-    read_classifier,
-    store_classifier,
-    train_classifier,
-)
 from .data import TokenSet, load_images, to_float
 from tokenbridge.evaluation import (
     evaluate_generator,
@@ -109,7 +101,7 @@ def vae_experiment(
         check_int("num_levels", k, 2)
     training, test = load_images("train", root, train_images), load_images("test", root, test_images)
     vae, result = train_vae(training, preset("cifar-tiny").vae, schedule, kl_weight, perceptual_weight)
-    judge, metrics = load_classifier("judge"), {}
+    judge, metrics = classifier.load_classifier("judge"), {}
     for k in num_levels:
         tokenizer = Tokenizer(vae, fit_quantizer(vae, training, k))
         metrics[str(k)] = evaluate_tokenizer(tokenizer, test.images, judge, test.labels)
@@ -239,7 +231,7 @@ def sampling_experiment(
     dials = [SamplingDefaults(cfg_scale=cfg_scale, temperature=temperature)
              for cfg_scale, temperature in settings]
     (bridge, _), test = _with_generator(model), load_images("test", root, test_images)
-    labels, judge = balanced_labels(len(test.classes), per_class), load_classifier("judge")
+    labels, judge = balanced_labels(len(test.classes), per_class), classifier.load_classifier("judge")
     reference, runs = bridge.reconstruct(test.images), []
     for dial in dials:
         samples = bridge.generate(labels, cfg_scale=dial.cfg_scale, temperature=dial.temperature,
@@ -260,22 +252,23 @@ def ship_classifier(
     seed: int = 0,                    # seed of initialisation, order and augmentation
 ) -> dict:                            # the record data/results/classifier-NAME.json
     "Train one classifier on CIFAR-10, store it, and measure the stored file on the test images."
-    check_choice("name", name, tuple(CLASSIFIERS))
+    check_choice("name", name, tuple(classifier.CLASSIFIERS))
     started, curve = time.time(), []
     training, test = load_images("train", root), load_images("test", root)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = CLASSIFIERS[name](len(training.classes))
+        net = classifier.CLASSIFIERS[name](len(training.classes))
 
     def on_epoch(epoch: int, loss: float) -> None:
         curve.append(loss)
         print(f"epoch {epoch}: {loss:.3f}", flush=True)
 
-    losses = train_classifier(net, training, epochs, seed=seed, on_epoch=on_epoch)
+    losses = classifier.train_classifier(net, training, epochs, seed=seed, on_epoch=on_epoch)
     path = Path(folder) / f"{name}.safetensors"
-    store_classifier(net, path)
+    classifier.store_classifier(net, path)
     command = f"ship_classifier({name!r}, {str(folder)!r}, epochs={epochs}, seed={seed})"
-    record = run_record(command, seed, started, accuracy=accuracy(read_classifier(path, name), test),
+    reached = classifier.accuracy(classifier.read_classifier(path, name), test)
+    record = run_record(command, seed, started, accuracy=reached,
                         data=training.source, epoch_loss=curve,
                         step_loss=[round(x, 4) for x in losses[::20]])
     save_record(f"classifier-{name}", record)
@@ -396,11 +389,6 @@ def full_size_experiment(
     command = f"full_size_experiment({name!r}, {sizes!r}, {device!r}, {steps}, {skipped})"
     return keep(run_record(command, 0, started, rows=rows))
 
-# %% ../nbs/experiments.ipynb #b0610770
-from .checks import documented
-
-documented(__name__)   # so that help() shows the comments beside the parameters
-
 # %% ../nbs/experiments.ipynb #39cee4f7
 MADE_BY = {
     "vae-mse": "vae_experiment", "vae-perceptual": "vae_experiment", "vae-kl-1e-6": "vae_experiment",
@@ -413,3 +401,8 @@ MADE_BY = {
     "benchmark-bf16": "tokenbridge benchmark", "benchmark-compiled": "tokenbridge benchmark",
     "benchmark-gpu-64": "tokenbridge benchmark", "benchmark-gpu-1024": "tokenbridge benchmark",
 }
+
+# %% ../nbs/experiments.ipynb #b0610770
+from .checks import documented
+
+documented(__name__)   # so that help() shows the comments beside the parameters
