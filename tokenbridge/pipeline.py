@@ -206,23 +206,11 @@ def _from_format_1(config: dict[str, Any], path: Path) -> dict[str, Any]:
     return config
 
 # %% ../nbs/10_pipeline.ipynb #9f30e0f0
-def _in_float32(make: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
-    "The same builder, with weights of 32 bits whatever torch's default is: nothing read is rounded."
-    def build() -> nn.Module:
-        default = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float32)
-        try:
-            return make()
-        finally:
-            torch.set_default_dtype(default)
-    return build
-
-
 def _read_vae(config: Any, tensors: dict[str, Tensor], folder: Path, given: Any) -> Any:
     "The autoencoder: built, or the given one, filled."
     source, shape = f"{folder / 'model.safetensors'} (vae)", config_from_dict(VAEConfig, config, str(folder))
     if given is None:
-        return loaded(_in_float32(lambda: VAE(shape)), tensors, source)
+        return loaded(lambda: VAE(shape).float(), tensors, source)   # whatever torch's default is
     check_autoencoder(given)
     return load_into(given, tensors, source)
 
@@ -272,9 +260,7 @@ def _read_ar(config: dict[str, Any], tensors: dict[str, Tensor], levels: Tensor,
             parts = ", ".join(f"{name}=..." for name in own)
             raise ValueError(f"{folder}: ar: its {' and '.join(own)} cannot be built from a file, call "
                              f"from_pretrained(folder, ar=ARModel(config, levels, {parts}))")
-        built = loaded(_in_float32(lambda: ARModel(shape, levels)), tensors, source)
-        assert isinstance(built, ARModel)
-        given = built
+        given = loaded(lambda: ARModel(shape, levels).float(), tensors, source)
     elif not isinstance(given, ARModel) or given.config != shape or given.levels.shape != levels.shape:
         raise ValueError(f"ar: expected an ARModel with the configuration in {folder / 'config.json'}")
     else:
@@ -317,19 +303,10 @@ def _read_parts(
     return vae, quantizer, ar, found
 
 # %% ../nbs/10_pipeline.ipynb #835485d6
-class Tokenizer(nn.Module):
-    "Autoencoder and quantizer: images to indices and back."
+class _Parts(nn.Module):
+    "Autoencoder and quantizer, and one batch through each."
     vae: Any   # whatever has the five things
     quantizer: Quantizer
-
-    def __init__(
-        self,
-        vae: nn.Module,        # images <-> latents: a VAE, or any module with the five things of lesson 02
-        quantizer: Quantizer,  # latents <-> indices
-    ):
-        super().__init__()
-        _check_parts(vae, quantizer, None)
-        self.vae, self.quantizer = vae, quantizer
 
     @property
     def device(self) -> torch.device:
@@ -339,6 +316,36 @@ class Tokenizer(nn.Module):
     def fingerprints(self) -> dict[str, str]:  # 'vae' and 'levels'
         "What an AR model has to remember of the tokenizer that makes its tokens."
         return {"vae": _fingerprint_of(self.vae), "levels": _hash({"levels": self.quantizer.levels})}
+
+    def _chunks(self, images: Tensor, chunk_size: int | None) -> tuple[Tensor, ...]:
+        "The images in parts, their shape checked."
+        size = self.vae.image_size
+        bytes_or_floats = "int" if isinstance(images, Tensor) and images.dtype == torch.uint8 else "float"
+        check_tensor("images", images, f"b 3 {size} {size}", bytes_or_floats)
+        return images.split(images_at_a_time(chunk_size, size * size))
+
+    def _encoded(self, images: Tensor) -> Tensor:
+        "(b, 3, H, W) bytes or floats to (b, n, d) latents."
+        images = images.to(self.device)
+        images = to_float(images) if images.dtype == torch.uint8 else images
+        return rearrange(self.vae.encode(images).mean, "b d h w -> b (h w) d")
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        "(b, n, d) latents to (b, 3, H, W) images."
+        return self.vae.decode(rearrange(latents, "b (h w) d -> b d h w", h=self.vae.grid[0]))
+
+# %% ../nbs/10_pipeline.ipynb #8380abb8
+class Tokenizer(_Parts):
+    "Autoencoder and quantizer: images to indices and back."
+
+    def __init__(
+        self,
+        vae: nn.Module,        # images <-> latents: a VAE, or any module with the five things of lesson 02
+        quantizer: Quantizer,  # latents <-> indices
+    ):
+        super().__init__()
+        _check_parts(vae, quantizer, None)
+        self.vae, self.quantizer = vae, quantizer
 
     @torch.no_grad()
     def latents(
@@ -405,23 +412,6 @@ class Tokenizer(nn.Module):
         return TokenSet(tokens, data.labels, num_levels, data.classes, data.source, self.fingerprints(),
                         mirror)
 
-    def _chunks(self, images: Tensor, chunk_size: int | None) -> tuple[Tensor, ...]:
-        "The images in parts, their shape checked."
-        size = self.vae.image_size
-        bytes_or_floats = "int" if isinstance(images, Tensor) and images.dtype == torch.uint8 else "float"
-        check_tensor("images", images, f"b 3 {size} {size}", bytes_or_floats)
-        return images.split(images_at_a_time(chunk_size, size * size))
-
-    def _encoded(self, images: Tensor) -> Tensor:
-        "(b, 3, H, W) bytes or floats to (b, n, d) latents."
-        images = images.to(self.device)
-        images = to_float(images) if images.dtype == torch.uint8 else images
-        return rearrange(self.vae.encode(images).mean, "b d h w -> b (h w) d")
-
-    def _decoded(self, latents: Tensor) -> Tensor:
-        "(b, n, d) latents to (b, 3, H, W) images."
-        return self.vae.decode(rearrange(latents, "b (h w) d -> b d h w", h=self.vae.grid[0]))
-
 # %% ../nbs/10_pipeline.ipynb #d2f075a9
 def _to_write(bridge: "TokenBridge", dtype: torch.dtype,
               folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -453,9 +443,32 @@ def _remove_stale(folder: Path, fingerprints: dict[str, str]) -> None:
         for name in _BESIDE:
             (folder / name).unlink(missing_ok=True)
 
+# %% ../nbs/10_pipeline.ipynb #c3f9742e
+def _read_folder(folder: Path, device: Any = None, vae: Any = None, ar: Any = None) -> dict[str, Any]:
+    "All that a TokenBridge is made of, from a folder."
+    config, (tensors, _) = _read_config(folder / "config.json"), load_tensors(folder / "model.safetensors")
+    vae, quantizer, ar, found = _read_parts(config, tensors, folder, vae, ar)
+    for part in (vae, quantizer, ar):
+        if part is not None:
+            part.to(device or "cpu")
+    sampling = config_from_dict(SamplingDefaults, config["sampling"], str(folder / "config.json"))
+    return dict(vae=vae, quantizer=quantizer, ar=ar, name=config["name"], classes=config["classes"],
+                sampling=sampling, _found=found)
+
+
+def _bind(bridge: "TokenBridge", found: dict[str, str] | None) -> None:
+    "Let the parts know each other: by fingerprints that were just taken, or else by taking them."
+    if found is not None:
+        _know(bridge.vae, found["vae"])
+    found = bridge.check() if found is None else {part: found[part] for part in ("vae", "levels")}
+    if bridge.ar is not None and bridge.ar.trained_on is None:
+        bridge.ar.trained_on = found
+
 # %% ../nbs/10_pipeline.ipynb #d60ba062
-def _check_names(classes: Sequence[str] | None, ar: ARModel | None) -> tuple[str, ...] | None:
+def _check_names(name: str, classes: Sequence[str] | None, ar: ARModel | None) -> tuple[str, ...] | None:
     "The class names as a tuple; ValueError unless they are different, and no more than there are classes."
+    if not isinstance(name, str):
+        raise ValueError(f"name: expected a text, got {type(name).__name__}")
     if classes is None:
         return None
     names = tuple(classes) if isinstance(classes, (list, tuple)) else ()
@@ -513,22 +526,15 @@ class TokenBridge(Tokenizer):
     ):
         super().__init__(vae, quantizer)
         _check_parts(vae, quantizer, ar)
-        if not isinstance(name, str):
-            raise ValueError(f"name: expected a text, got {type(name).__name__}")
         self.ar, self.name = ar, name
-        self.classes, self.sampling = _check_names(classes, ar), _check_sampling(sampling, ar)
-        if _found is not None:
-            _know(vae, _found["vae"])
-        found = self.check() if _found is None else {part: _found[part] for part in ("vae", "levels")}
-        if ar is not None and ar.trained_on is None:
-            ar.trained_on = found
+        self.classes, self.sampling = _check_names(name, classes, ar), _check_sampling(sampling, ar)
+        _bind(self, _found)
 
     def check(self) -> dict[str, str]:  # fingerprints of the tokenizer: 'vae' and 'levels'
         "Raise ValueError if the AR model was made for another VAE or other levels; a cast is no other VAE."
         found = self.fingerprints()
         if self.ar is not None:
-            if self.ar.trained_on is not None:
-                _check_made_by(found, self.ar.trained_on, "ar")
+            _check_made_by(found, self.ar.trained_on or {}, "ar")
             if not torch.equal(self.ar.levels, self.quantizer.levels):
                 raise ValueError("ar: expected the levels of the quantizer, got others")
         return found
@@ -588,15 +594,7 @@ class TokenBridge(Tokenizer):
         ar: ARModel | None = None,    # AR model to fill; for one with a backbone or head of your own
     ) -> "TokenBridge":                            # in eval mode
         "Load what `save_pretrained` wrote. ValueError naming the part that is not as it was saved."
-        folder = find_folder(name_or_path)
-        config = _read_config(folder / "config.json")
-        tensors, _ = load_tensors(folder / "model.safetensors")
-        vae, quantizer, ar, found = _read_parts(config, tensors, folder, vae, ar)
-        for part in (vae, quantizer, ar):
-            if part is not None:
-                part.to(device or "cpu")
-        sampling = config_from_dict(SamplingDefaults, config["sampling"], str(folder / "config.json"))
-        return cls(vae, quantizer, ar, config["name"], config["classes"], sampling, _found=found).eval()
+        return cls(**_read_folder(find_folder(name_or_path), device, vae, ar)).eval()
 
 # %% ../nbs/10_pipeline.ipynb #eff2fb6b
 def save_example_tokens(
@@ -640,13 +638,11 @@ def upgrade_folder(
     folder = Path(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")         # that the old format has no fingerprint is why we are here
-        config = _read_config(folder / "config.json")
+        parts = _read_folder(folder)
+    given = {"classes": classes, "sampling": sampling}
+    parts |= {name: value for name, value in given.items() if value is not None}
     tensors, _ = load_tensors(folder / "model.safetensors")
-    vae, quantizer, ar, found = _read_parts(config, tensors, folder)
-    sampling = sampling or config_from_dict(SamplingDefaults, config["sampling"], str(folder / "config.json"))
-    classes = config["classes"] if classes is None else classes
-    bridge = TokenBridge(vae, quantizer, ar, config["name"], classes, sampling, _found=found)
-    write_json(folder / "config.json", _config(bridge, tensors))
+    write_json(folder / "config.json", _config(TokenBridge(**parts), tensors))
     return folder
 
 # %% ../nbs/10_pipeline.ipynb #1fbca31a
