@@ -92,8 +92,8 @@ ROWS = {
     "perceptual_distance": "internal: called by vae_loss on checked images",
     **{name: "internal: a part of VAE, which checks its images and latents" for name in (
         "zeroed", "PlainBlock", "ResidualEncoder", "ResidualDecoder")},
-    **{name: "internal: the name of a type" for name in ("Conv", "AnyScaled", "Function")},
-    "Scaled": "internal: a base class, whose subclasses check their arguments",
+    **{name: "internal: the name of a type" for name in ("Conv", "AnyAutoencoder", "Function")},
+    "Autoencoder": "internal: a base class, whose subclasses check their arguments",
     "images_at_a_time": [(lambda: v.images_at_a_time(0, 1024), ValueError,
                           "chunk_size: expected an integer of at least 1, got 0")],
     "check_autoencoder": [
