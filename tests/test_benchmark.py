@@ -1,4 +1,4 @@
-"Benchmark: naive versions compute what ours do, counters count, the report is complete. No timing is asserted."
+"Benchmark: naive versions compute what ours do, counters count, the report is complete; no time is asserted."
 from functools import partial
 
 import pytest

@@ -428,7 +428,8 @@ def test_tensors_are_copied_only_where_they_must_be(tmp_path, monkeypatch):
     seen = {}
     import safetensors.torch
     real = safetensors.torch.save
-    monkeypatch.setattr(safetensors.torch, "save", lambda plain, *rest: (seen.update(plain), real(plain, *rest))[1])
+    monkeypatch.setattr(safetensors.torch, "save",
+                        lambda plain, *rest: (seen.update(plain), real(plain, *rest))[1])
     files.save_tensors(tmp_path / "x.safetensors", tied)
     assert [name for name in tied if seen[name].data_ptr() == tied[name].data_ptr()] == ["whole", "alone"]
     back, _ = files.load_tensors(tmp_path / "x.safetensors")

@@ -32,17 +32,9 @@ from .generation import draw_plan, generate_indices, guidance_weights
 from .head import DimensionHead, sample_categorical
 from .model import ARModel
 from .model import preset as model_preset
+from .optim import TrainConfig, make_optimizers
 from .quantizer import dequantize, gaussian_levels, quantize
-from tokenbridge.training import (
-    TrainConfig,
-    seeded,
-    _has_mallopt,
-    _page_faults,
-    choose_precision,
-    keep_freed_memory,
-    layers_compiled,
-    make_optimizers,
-)
+from .training import _has_mallopt, _page_faults, choose_precision, keep_freed_memory, layers_compiled, seeded
 
 # %% ../nbs/benchmark.ipynb #3aec84ad
 def seconds(

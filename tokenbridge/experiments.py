@@ -16,9 +16,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import benchmark, classifier
-from .checks import check_choice, check_int, check_number, check_seed
-from .data import TokenSet, load_images, to_float
 from tokenbridge.evaluation import (
     evaluate_generator,
     evaluate_samples,
@@ -36,6 +33,10 @@ from tokenbridge.files import (
     save_record,
     write_json,
 )
+
+from . import benchmark, classifier
+from .checks import check_choice, check_int, check_number, check_seed
+from .data import TokenSet, load_images, to_float
 from .generation import SamplingDefaults
 from .model import ARModel, count_parameters, preset
 from .optim import TrainConfig

@@ -24,6 +24,7 @@ from tokenbridge.checks import (
     check_tensor,
     modes_restored,
 )
+
 from .data import hashed_seed
 from .model import ARModel
 from .quantizer import _lookup

@@ -19,14 +19,6 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from tokenbridge.checks import (
-    check_choice,
-    check_indices,
-    check_int,
-    check_tensor,
-    config_from_dict,
-)
-from .data import ImageSet, TokenSet, to_float, token_dtype
 from tokenbridge.files import (
     find_folder,
     fingerprint,
@@ -37,8 +29,11 @@ from tokenbridge.files import (
     save_tensors,
     write_json,
 )
-from .generation import SamplingDefaults, generate_indices
+
 from .backbone import make_backbone
+from .checks import check_choice, check_indices, check_int, check_tensor, config_from_dict
+from .data import ImageSet, TokenSet, to_float, token_dtype
+from .generation import SamplingDefaults, generate_indices
 from .head import make_head
 from .model import ARConfig, ARModel
 from .quantizer import Quantizer

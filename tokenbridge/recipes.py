@@ -16,6 +16,16 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from tokenbridge.vae import (
+    VAE,
+    VAEConfig,
+    check_autoencoder,
+    fit_latent_scale_,
+    images_at_a_time,
+    start_at_pca_,
+    vae_loss,
+)
+
 from .checks import check_choice, check_int, check_number, check_seed, non_default
 from .classifier import load_classifier
 from .data import ImageSet, TokenSet, random_flip, to_float
@@ -27,15 +37,6 @@ from .optim import TrainConfig
 from .pipeline import TokenBridge, Tokenizer, round_weights_
 from .quantizer import Quantizer, dequantize, spectral_order
 from .training import TrainResult, check_compiler, seeded, train, training_device
-from tokenbridge.vae import (
-    VAE,
-    VAEConfig,
-    check_autoencoder,
-    fit_latent_scale_,
-    images_at_a_time,
-    start_at_pca_,
-    vae_loss,
-)
 
 # %% ../nbs/12_cifar.ipynb #4b30342a
 @dataclass(frozen=True)

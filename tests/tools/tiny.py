@@ -1,4 +1,4 @@
-"Models of a few thousand parameters for tests; d, k and the number of classes are none of the project's usual ones."
+"Models of a few thousand parameters for tests; d, k and the number of classes differ from the usual ones."
 from pathlib import Path
 
 
@@ -22,7 +22,7 @@ def three_classes(num: int, seed: int = 0):
 
 
 def tiny_model(kind: str = "masked", levels=None, **changes):
-    "An ARModel in evaluation mode, seeded, its weights away from their zero start so that every part has an effect."
+    "An ARModel in evaluation mode, seeded, its weights away from zero so that every part has an effect."
     import torch
 
     from tokenbridge.model import ARModel
