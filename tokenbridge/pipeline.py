@@ -203,7 +203,8 @@ def _from_format_1(config: dict[str, Any], path: Path) -> dict[str, Any]:
 # %% ../nbs/10_pipeline.ipynb #9f30e0f0
 def _read_vae(config: Any, tensors: dict[str, Tensor], folder: Path, given: Any) -> Any:
     "The autoencoder: built, or the given one, filled."
-    source, shape = f"{folder / 'model.safetensors'} (vae)", config_from_dict(VAEConfig, config, str(folder))
+    source = f"{folder / 'model.safetensors'} (vae)"
+    shape = config_from_dict(VAEConfig, config, str(folder / "config.json"))
     if given is None:
         return loaded(lambda: VAE(shape).float(), tensors, source)   # whatever torch's default is
     check_autoencoder(given)
