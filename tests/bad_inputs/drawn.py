@@ -1,0 +1,24 @@
+"Bad inputs of `drawn`, and the message each must give."
+import torch
+
+from tokenbridge import drawn
+
+LABELS, GENERATOR = torch.zeros(2, dtype=torch.int64), torch.Generator()
+
+
+def rows(draw) -> list:
+    "What both sets refuse."
+    return [
+        (lambda: draw(LABELS + 10, 32, GENERATOR), ValueError, "labels: expected integers in [0, 9], got 10"),
+        (lambda: draw(LABELS.float(), 32, GENERATOR), ValueError, "labels: expected int values"),
+        (lambda: draw(LABELS[None], 32, GENERATOR), ValueError, "labels: expected shape (N)"),
+        (lambda: draw(LABELS, 4, GENERATOR), ValueError, "size: expected an integer of at least 8, got 4"),
+    ]
+
+
+ROWS = {
+    "DRAWN_CLASSES": "internal: a constant, the ten names",
+    "RICH_CLASSES": "internal: a constant, the ten names",
+    "draw": rows(drawn.draw),
+    "draw_rich": rows(drawn.draw_rich),
+}
