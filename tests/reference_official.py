@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 
 
 def linear(weights: dict, name: str, x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import nn
 from tokenbridge.backbone import BackboneConfig, CausalBackbone, MaskedBackbone, make_backbone, mask_ratio
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "tokenbridge-small.safetensors"
-TINY = Path(__file__).parent / "golden" / "tokenbridge-tiny.safetensors"
+TINY = Path(__file__).parents[1] / "data" / "golden" / "tokenbridge-tiny.safetensors"
 SIZES = dict(tokens=6, dims=5, classes=3, width=24, encoder_blocks=2, decoder_blocks=1, heads=3,
              class_tokens=2)
 

@@ -348,6 +348,7 @@ def test_folders_of_a_checkout(tmp_path, monkeypatch):
         files.pretrained_folder("../pretrained")
     record = files.run_record("test", 3, time.time(), psnr=1.5)
     assert record["commit"] is None
+    (package.parent / "data" / "results").mkdir()
     path = files.save_record("trial.b8", record)
     assert path == package.parent / "data" / "results" / "trial.b8.json" and files.read_json(path) == record
 
@@ -356,10 +357,26 @@ def test_folders_when_installed(tmp_path, monkeypatch):
     package = tmp_path / "site-packages" / "tokenbridge"
     (package / "pretrained" / "cifar-tiny").mkdir(parents=True)
     monkeypatch.setattr(files, "_package", lambda: package)
+    monkeypatch.chdir(tmp_path)
     assert files.pretrained_folder("cifar-tiny") == package / "pretrained" / "cifar-tiny"
     with pytest.raises(FileNotFoundError, match="data/results"):
         files.results_folder()
     assert files.run_record("test", 0, time.time())["commit"] is None
+
+
+def test_records_lie_beside_the_notebook_that_asks(tmp_path, monkeypatch):
+    for checkout in ("here", "there"):
+        for folder in ("nbs", "tokenbridge", "data/results", "data/pretrained"):
+            (tmp_path / checkout / folder).mkdir(parents=True)
+        (tmp_path / checkout / "settings.ini").write_text("")
+    monkeypatch.setattr(files, "_package", lambda: tmp_path / "there" / "tokenbridge")
+    monkeypatch.chdir(tmp_path / "here" / "nbs")
+    assert files.results_folder() == tmp_path / "here" / "data" / "results"
+    assert files.project_folder("pretrained") == tmp_path / "there" / "data" / "pretrained"
+    assert files.project_folder("golden") == tmp_path / "there" / "data" / "golden"   # none in this folder
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert files.results_folder() == tmp_path / "there" / "data" / "results"
 
 
 def test_commit_and_changes(tmp_path, monkeypatch):

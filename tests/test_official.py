@@ -29,7 +29,7 @@ from tokenbridge.official import (
 from tokenbridge.pipeline import TokenBridge
 from tokenbridge.quantizer import Quantizer
 
-TINY = Path(__file__).parent / "golden"
+TINY = Path(__file__).parents[1] / "data" / "golden"
 
 
 def split(path: Path, prefix: str) -> tuple[dict, dict, dict]:

@@ -367,6 +367,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'tokenbridge.experiments.vae_experiment': ( 'experiments.html#vae_experiment',
                                                                                      'tokenbridge/experiments.py')},
             'tokenbridge.files': { 'tokenbridge.files._apart': ('files.html#_apart', 'tokenbridge/files.py'),
+                                   'tokenbridge.files._around_the_notebook': ('files.html#_around_the_notebook', 'tokenbridge/files.py'),
                                    'tokenbridge.files._checkout': ('files.html#_checkout', 'tokenbridge/files.py'),
                                    'tokenbridge.files._commit': ('files.html#_commit', 'tokenbridge/files.py'),
                                    'tokenbridge.files._cpu_name': ('files.html#_cpu_name', 'tokenbridge/files.py'),

@@ -266,13 +266,19 @@ def fingerprint(
 
 # %% ../nbs/files.ipynb #7fd8f58c
 def project_folder(
-    kind: str,  # 'pretrained' (shipped weights) or 'results' (recorded runs)
-) -> Path:      # the folder, whether it exists or not
-    "Where the project keeps its own files: data/KIND in a checkout, inside the package when installed."
-    if kind not in ("pretrained", "results"):
-        raise ValueError(f"kind: expected 'pretrained' or 'results', got {kind!r}")
+    kind: str,  # 'pretrained' (shipped weights), 'results' (recorded runs) or 'golden' (tensors of lesson 16)
+) -> Path:      # the folder; that of the weights whether it exists or not
+    "Where the project keeps its own files: weights with the package, the others beside the notebook."
+    if kind not in ("pretrained", "results", "golden"):
+        raise ValueError(f"kind: expected 'pretrained', 'results' or 'golden', got {kind!r}")
     root = _checkout()
-    return root / "data" / kind if root else _package() / kind
+    if kind == "pretrained":
+        return root / "data" / kind if root else _package() / kind
+    root = _around_the_notebook(kind) or root
+    if root is None:
+        raise FileNotFoundError(f"data/{kind}: comes with a checkout of the project, not with the package; "
+                                "expected beside the folder of the notebook, or the package in a checkout")
+    return root / "data" / kind
 
 # %% ../nbs/files.ipynb #a399cd77
 def pretrained_folder(
@@ -289,10 +295,7 @@ def pretrained_folder(
 
 # %% ../nbs/files.ipynb #3f347fb3
 def results_folder() -> Path:  # data/results
-    "Where records of runs lie; only a checkout has it."
-    if _checkout() is None:
-        raise FileNotFoundError("data/results: recorded runs come with a checkout of the project, "
-                                "not with the package")
+    "Where records of runs lie: beside the notebook that asks, else in the package's checkout."
     return project_folder("results")
 
 # %% ../nbs/files.ipynb #d7cff1a4
@@ -306,6 +309,14 @@ def _checkout() -> Path | None:
     "The root of the checkout that the package lies in, or None if it is installed."
     root = _package().parent
     return root if (root / "settings.ini").is_file() and (root / "nbs").is_dir() else None
+
+
+def _around_the_notebook(kind: str) -> Path | None:
+    "The nearest folder from the working folder upwards that holds nbs/ and data/KIND, or None."
+    here = Path.cwd()
+    around = [folder for folder in (here, *here.parents)
+              if (folder / "nbs").is_dir() and (folder / "data" / kind).is_dir()]
+    return around[0] if around else None
 
 # %% ../nbs/files.ipynb #114afcd7
 def find_folder(

@@ -91,7 +91,7 @@ ROWS = {
     "fingerprint": [(lambda: files.fingerprint({"a": 1.0}), ValueError,
                      "tensors: expected tensors only, got float for 'a'")],
     "project_folder": [(lambda: files.project_folder("secrets"), ValueError,
-                        "kind: expected 'pretrained' or 'results'")],
+                        "kind: expected 'pretrained', 'results' or 'golden'")],
     "pretrained_folder": [(lambda: files.pretrained_folder("no-such"), FileNotFoundError,
                            "no shipped weights 'no-such'")],
     "find_folder": [
@@ -110,7 +110,7 @@ ROWS = {
          "nothing from the hub (no route to the hub)"),
     ],
     "results_folder": [(lambda: outside_checkout(files.results_folder), FileNotFoundError,
-                        "come with a checkout")],
+                        "comes with a checkout")],
     "run_record": [
         (lambda: files.run_record("x", -1, time.time()), ValueError,
          "seed: expected an integer in [0, 9223372036854775807], got -1"),
@@ -121,20 +121,21 @@ ROWS = {
     ],
     "record_path": [
         (lambda: files.record_path("my run"), ValueError, "name: expected letters"),
-        (lambda: outside_checkout(lambda: files.record_path("x")), FileNotFoundError, "come with a checkout"),
+        (lambda: outside_checkout(lambda: files.record_path("x")), FileNotFoundError,
+         "comes with a checkout"),
     ],
     "save_record": [
         (lambda: files.save_record("../x", RECORD), ValueError, "name: expected letters"),
         (lambda: files.save_record("x", {"psnr": 1.0}), ValueError,
          "record: expected the keys of run_record"),
         (lambda: outside_checkout(lambda: files.save_record("x", RECORD)), FileNotFoundError,
-         "come with a checkout"),
+         "comes with a checkout"),
     ],
 }
 
 
 def outside_checkout(call):
-    with mock.patch.object(files, "_checkout", return_value=None):
+    with mock.patch.multiple(files, _checkout=lambda: None, _around_the_notebook=lambda kind: None):
         return call()
 
 

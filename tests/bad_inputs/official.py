@@ -11,7 +11,7 @@ from tokenbridge.files import load_tensors
 from tokenbridge.head import HeadConfig
 from tokenbridge.model import ARConfig, ARModel
 
-TINY = Path(__file__).parents[1] / "golden"
+TINY = Path(__file__).parents[2] / "data" / "golden"
 WEIGHTS = {n.removeprefix("model."): t for n,
            t in load_tensors(TINY / "tokenbridge-tiny.safetensors")[0].items() if n.startswith("model.")}
 VAE_WEIGHTS = {n.removeprefix("vae."): t for n,
