@@ -1,8 +1,11 @@
 "Classifiers: shapes, learning, storing and reading, and that the judge is not the eye."
+import pytest
 import torch
 
+from tests.tools.tiny import three_classes
 from tokenbridge import classifier as c
-from tokenbridge.data import synthetic_images, to_float
+from tokenbridge.data import CIFAR10_CLASSES, synthetic_images, to_float
+from tokenbridge.files import load_tensors, save_tensors
 
 
 def test_features_and_logits():
@@ -41,6 +44,51 @@ def test_stored_weights_come_back(tmp_path):
     images = to_float(synthetic_images(8).images)
     assert torch.allclose(back(images), net(images), atol=0.05)
     assert not any(p.requires_grad for p in back.parameters()) and not back.training
+
+
+def test_a_stored_judge_knows_what_it_was_trained_on(tmp_path):
+    data = three_classes(16)
+    judge = c.train_judge(data, three_classes(8, seed=1), steps=2, batch_size=4, progress=False)
+    assert judge.classes == data.classes and judge.image_size == 32 and not judge.training
+    c.store_classifier(judge, tmp_path / "judge.safetensors")
+    back = c.read_classifier(tmp_path / "judge.safetensors")
+    assert [getattr(back, name) for name in ("classes", "source", "image_size", "accuracy")] == [
+        data.classes, data.source, 32, judge.accuracy] and 0 <= judge.accuracy <= 1
+    with pytest.raises(ValueError, match="expected a classifier of the images' classes, 10 .*got one of 3"):
+        c.accuracy(back, synthetic_images(4))
+
+
+def test_a_judge_of_any_even_size(tmp_path):
+    data = synthetic_images(8, size=28)
+    assert c.train_judge(data, steps=2, batch_size=4, progress=False).image_size == 28
+
+
+def test_a_judge_is_found_by_what_it_was_trained_on():
+    found = c.find_judge(CIFAR10_CLASSES, "cifar10", 32)
+    assert found.classes == CIFAR10_CLASSES and found.source == "cifar10"
+    images = to_float(synthetic_images(4).images)
+    assert torch.equal(found(images), c.load_classifier("judge")(images))
+    assert c.find_judge(CIFAR10_CLASSES) is not None
+    for others in ((CIFAR10_CLASSES, "photographs"), (CIFAR10_CLASSES, "cifar10", 64),
+                   (CIFAR10_CLASSES[::-1],), (("red", "blue"),)):
+        assert c.find_judge(*others) is None
+
+
+def test_a_header_changes_no_tensor(tmp_path):
+    path = tmp_path / "x.safetensors"
+    save_tensors(path, dict(c.JudgeNet(3).state_dict()))
+    before = load_tensors(path)[0]
+    c.describe_classifier(path, ["a", "b", "c"], "mine", 16)
+    after, _ = load_tensors(path)
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert c.read_classifier(path).classes == ("a", "b", "c")
+
+
+def test_without_mirroring_no_image_is_turned(monkeypatch):
+    monkeypatch.setattr(c, "random_flip", lambda *_: pytest.fail("turned"))
+    c.train_classifier(c.JudgeNet(), synthetic_images(8), 1, batch_size=4, progress=False, mirror=False)
+    with pytest.raises(BaseException, match="turned"):
+        c.train_classifier(c.JudgeNet(), synthetic_images(8), 1, batch_size=4, progress=False)
 
 
 def test_loading_leaves_the_random_numbers_alone():
