@@ -94,3 +94,17 @@ def test_fast_follows_the_environment(monkeypatch):
 def test_importing_the_package_imports_no_torch():
     code = "import sys, tokenbridge; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# ---------------------------------------------------------------------- class names
+def test_a_class_is_found_by_each_of_its_names():
+    names = ("Cardigan, Cardigan Welsh corgi", "tench, Tinca tinca", "cardigan (jacket)", "a, b", "12", "Cat",
+             "cat")
+    for number, name in enumerate(names):
+        assert c.find_class(name, names) == c.find_class(name, list(names)) == number
+    for text, number in {"tinca tinca": 1, " TENCH ": 1, "cardigan welsh  corgi": 0, "CARDIGAN (jacket)": 2,
+                         "a": 3, "B": 3, "12": 4}.items():
+        assert c.find_class(text, names) == number
+    for text, numbers in {"cardigan": "0 .*2", "CAT": "5 .*6"}.items():
+        with pytest.raises(ValueError, match=numbers):
+            c.find_class(text, names)

@@ -1,12 +1,15 @@
 "Files are replaced whole or not at all; loading is strict; records say where figures come from."
 import argparse
 import errno
+import hashlib
 import json
 import math
 import os
 import platform
 import subprocess
+import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -452,3 +455,40 @@ def test_tensors_are_copied_only_where_they_must_be(tmp_path, monkeypatch):
     back, _ = files.load_tensors(tmp_path / "x.safetensors")
     assert all(torch.equal(back[name], tied[name]) for name in tied)
     assert torch.equal(whole, torch.arange(12.0).reshape(3, 4))
+
+
+def test_lightning_checkpoint_without_lightning(tmp_path, monkeypatch):
+    "Classes of a training library beside the weights become empty ones of ours; its code is not looked for."
+    library = types.ModuleType("pytorch_lightning.callbacks")
+    library.ModelCheckpoint = type("ModelCheckpoint", (), {"__module__": library.__name__})
+    monkeypatch.setitem(sys.modules, "pytorch_lightning", types.ModuleType("pytorch_lightning"))
+    monkeypatch.setitem(sys.modules, library.__name__, library)
+    object_of_it = library.ModelCheckpoint()
+    object_of_it.best = 0.5
+    content = {"state_dict": {"w": torch.ones(3)},
+               "callbacks": {library.ModelCheckpoint: {"best": object_of_it}}}
+    torch.save(content, tmp_path / "model.ckpt")
+    monkeypatch.undo()
+    assert "pytorch_lightning" not in sys.modules
+    read = files.load_foreign(tmp_path / "model.ckpt")
+    assert torch.equal(read["state_dict"]["w"], torch.ones(3)) and "pytorch_lightning" not in sys.modules
+    stand_in, = read["callbacks"]
+    assert stand_in.__module__ == "tokenbridge.files" and read["callbacks"][stand_in]["best"].best == 0.5
+
+
+def test_foreign_checkpoint_is_mapped_and_an_old_format_is_read(tmp_path):
+    tensors = {"w": torch.arange(6.0)}
+    torch.save(tensors, tmp_path / "new.pth")
+    torch.save(tensors, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    mapped, whole = (files.load_foreign(tmp_path / f"{age}.pth")["w"] for age in ("new", "old"))
+    assert torch.equal(mapped, tensors["w"]) and torch.equal(whole, tensors["w"])
+    maps = Path("/proc/self/maps")
+    if maps.exists():
+        assert "new.pth" in maps.read_text() and "old.pth" not in maps.read_text()
+    mapped.zero_()   # a private map: the file stays as it is
+    assert torch.equal(files.load_foreign(tmp_path / "new.pth")["w"], tensors["w"])
+
+
+def test_file_hash(tmp_path):
+    (tmp_path / "a").write_bytes(b"")
+    assert files.file_hash(tmp_path / "a") == hashlib.sha256(b"").hexdigest()

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['atomic_write', 'write_json', 'read_json', 'save_tensors', 'load_tensors', 'load_into', 'loaded', 'load_foreign',
-           'fingerprint', 'project_folder', 'pretrained_folder', 'results_folder', 'find_folder', 'run_record',
-           'record_path', 'save_record']
+           'file_hash', 'fingerprint', 'project_folder', 'pretrained_folder', 'results_folder', 'find_folder',
+           'run_record', 'record_path', 'save_record']
 
 # %% ../nbs/files.ipynb #922cf7a0
 import hashlib
@@ -236,20 +236,56 @@ def loaded(
     return load_into(module, tensors, source)
 
 # %% ../nbs/files.ipynb #26809a10
+_BYSTANDERS = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "omegaconf.")   # beside weights
+
+
+class _StandIn:
+    "An object without behaviour, whatever it is made from."
+    def __new__(cls, *args, **kwargs):
+        return super().__new__(cls)
+
+
+def _stand_ins(path: str | Path) -> list[tuple[type, str]]:
+    "A class of ours for each class of a training library that a checkpoint mentions."
+    mentioned = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    return [(type("StandIn", (_StandIn,), {}), name) for name in mentioned if name.startswith(_BYSTANDERS)]
+
+
+def _load_weights_only(path: str | Path) -> Any:
+    "What is in a checkpoint, mapped where its format allows that."
+    import argparse
+    import zipfile
+    mapped = zipfile.is_zipfile(path)
+    known: list[Any] = [argparse.Namespace, *(_stand_ins(path) if mapped else ())]
+    with torch.serialization.safe_globals(known):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+
+# %% ../nbs/files.ipynb #85b0a5a2
 def load_foreign(
     path: str | Path,  # a .pth or .ckpt file written by torch.save
-) -> Any:              # what was saved: by custom a dictionary
+) -> Any:              # what was saved, by custom a dictionary; tensors are fetched when they are used
     "Read a foreign checkpoint without running anything it contains; a short error if it is refused."
-    import argparse
     if not _first_bytes(path, 1):
         raise _file_error(f"{path}: the file is empty")
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        return _load_weights_only(path)
     except Exception as error:  # torch.load raises half a dozen kinds
         text = str(error)
         reasons = re.findall(r"Unsupported (?:global|class)[^.\n]*", text) or re.split(r"[.\n]", text)
         raise _file_error(f"{path}: refused as a checkpoint ({type(error).__name__}: {reasons[0]})") from None
+
+# %% ../nbs/files.ipynb #7156c1b7
+def file_hash(
+    path: str | Path,  # an existing file, of any size
+) -> str:              # 64 hexadecimal digits
+    "The SHA-256 of a file."
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file") from None
+    except OSError as error:
+        raise _file_error(f"cannot read {path}: {error.strerror or error}", error.errno) from None
 
 # %% ../nbs/files.ipynb #1cae2540
 def fingerprint(

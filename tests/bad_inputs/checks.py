@@ -12,6 +12,8 @@ class Shape:
     width: int
 
 
+BIRDS = ("crane (bird)", "otter, sea otter", "crane (machine)")
+
 ROWS = {
     "documented": "internal: our own modules call it with their names",
     "check_tensor": [
@@ -60,6 +62,17 @@ ROWS = {
     ],
     "check_choice": [(lambda: c.check_choice("x", "c", ("a", "b")), ValueError,
                       "x: expected one of 'a', 'b', got 'c'")],
+    "find_class": [
+        (lambda: c.find_class("crane", BIRDS), ValueError,
+         "'crane' names 2 classes, expected one of the numbers 0 (crane (bird)), 2 (crane (machine))"),
+        (lambda: c.find_class("ottr", BIRDS), ValueError,
+         "labels: expected the name of a class, such as otter"),
+        (lambda: c.find_class("", BIRDS), ValueError, "such as crane (bird), otter, sea otter, crane"),
+        (lambda: c.find_class("otter", None), ValueError, "labels: the model knows no names, got 'otter'"),
+        (lambda: c.find_class(3, BIRDS), ValueError, "labels: expected a name, got 3"),
+        (lambda: c.find_class("x" * 9999, BIRDS), ValueError, "labels: expected the name of a class"),
+        (lambda: c.find_class("cat", ["cat" * 99 + str(i) for i in range(99)]), ValueError, "such as catcat"),
+    ],
     "config_from_dict": [
         (lambda: c.config_from_dict(Shape, None, "f.json"), ValueError,
          "f.json: expected the fields of Shape, got NoneType"),

@@ -88,6 +88,10 @@ ROWS = {
         (lambda: files.load_foreign(A_FILE), OSError, "refused as a checkpoint"),
         (lambda: files.load_foreign(PICKLE), OSError, "refused as a checkpoint"),
     ],
+    "file_hash": [
+        (lambda: files.file_hash(NOWHERE), FileNotFoundError, "nowhere: no such file"),
+        (lambda: files.file_hash(Path(A_FILE).parent), OSError, "cannot read"),
+    ],
     "fingerprint": [(lambda: files.fingerprint({"a": 1.0}), ValueError,
                      "tensors: expected tensors only, got float for 'a'")],
     "project_folder": [(lambda: files.project_folder("secrets"), ValueError,
