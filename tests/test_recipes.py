@@ -2,12 +2,15 @@
 import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from tests.tools.tiny import three_classes
+from tests.tools.tiny import three_classes, tiny_config
 from tokenbridge import recipes
+from tokenbridge.checkpoints import load_checkpoint, newest_checkpoint
+from tokenbridge.classifier import JudgeNet
 from tokenbridge.data import ImageSet, TokenSet, synthetic_images, to_float
 from tokenbridge.evaluation import psnr
 from tokenbridge.generation import SamplingDefaults
@@ -15,8 +18,17 @@ from tokenbridge.model import PRESETS, ARModel
 from tokenbridge.optim import TrainConfig
 from tokenbridge.pipeline import TokenBridge, Tokenizer
 from tokenbridge.quantizer import Quantizer
-from tokenbridge.recipes import RECIPES, fit_quantizer, measure, recipe, train_generator, train_vae
-from tokenbridge.vae import Posterior, VAEConfig
+from tokenbridge.recipes import (
+    RECIPES,
+    fit_quantizer,
+    generator_config,
+    load_run,
+    measure,
+    recipe,
+    train_generator,
+    train_vae,
+)
+from tokenbridge.vae import VAE, Posterior, VAEConfig
 
 ONE_STEP = TrainConfig(steps=1, batch_size=2, warmup=0)
 
@@ -87,6 +99,28 @@ class Halves(nn.Module):
         return latents.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
+def test_a_vae_goes_on_from_given_weights_and_tells_what_it_does(capsys):
+    data, config = synthetic_images(20), VAEConfig(latent_dims=3, width=8, multipliers=(1, 1, 1))
+    train = lambda **options: train_vae(data, config, replace(ONE_STEP, lr=1e-12, eval_every=1),
+                                        perceptual_weight=0, device="cpu", progress=False, **options)
+    first, _ = train()
+    seen = []
+    again, result = train(start=first, evaluate=lambda vae, step: {"seen": step}, trainable=["decoder"],
+                          on_step=lambda step, scalars: seen.append(step))
+    assert seen == [1] and result.history[-1]["seen"] == 1
+    assert all(torch.allclose(value, first.get_parameter(name), atol=1e-2)
+               for name, value in again.named_parameters())
+    with pytest.raises(ValueError, match="^start: expected a VAE of the same configuration, got another one"):
+        train(start=VAE(replace(config, width=16)))
+
+
+def test_without_mirroring_no_image_is_turned(monkeypatch):
+    monkeypatch.setattr(recipes, "random_flip", lambda *_: pytest.fail("turned"))
+    config = VAEConfig(latent_dims=3, width=8, multipliers=(1, 1, 1))
+    train_vae(synthetic_images(20), config, ONE_STEP, perceptual_weight=0, device="cpu", progress=False,
+              mirror=False)
+
+
 def test_levels_are_fitted_to_anybody_s_latents():
     data = synthetic_images(30)
     quantizer = fit_quantizer(Halves(), data, 5, num=20)
@@ -109,10 +143,74 @@ def test_the_generator_starts_from_given_weights(bridge, tokens, given):
 def test_given_weights_that_do_not_fit_cost_no_training(bridge, tokens, monkeypatch):
     monkeypatch.setattr(recipes, "train", lambda *_, **__: pytest.fail("has begun"))
     config = bridge.ar.config
-    other = ARModel(replace(config, backbone=replace(config.backbone, classes=config.backbone.classes + 1)),
-                    bridge.quantizer.levels)
-    with pytest.raises(ValueError, match="^start: .*expected shape"):
-        trained(bridge, tokens, start=other)
+    for change, message in ((dict(class_tokens=3), "start: .*expected shape"),
+                            (dict(classes=4), "start: expected a TokenBridge that names its 4 classes")):
+        other = ARModel(replace(config, backbone=replace(config.backbone, **change)), bridge.quantizer.levels)
+        with pytest.raises(ValueError, match=message):
+            trained(bridge, tokens, start=other)
+
+
+def test_rows_of_classes_are_matched_by_name(bridge, tokens):
+    bridge.classes = tokens.classes
+    names = (tokens.classes[2], "new", tokens.classes[0], "newer")
+    other = replace(tokens, classes=names, labels=tokens.labels.clamp(max=3))
+    shape, still = generator_config(bridge, names, bridge.ar.config), replace(ONE_STEP, lr=1e-12)
+    result, _ = trained(bridge, other, shape, still, start=bridge)
+    old, new = (model.ar.backbone.class_embed.weight for model in (bridge, result))
+    assert new.shape[0] == 5 and torch.allclose(new[[0, 2, 4]], old[[2, 0, 3]], atol=2e-2)
+    assert not any(torch.allclose(new[row], each, atol=2e-2) for row in (1, 3) for each in old)
+    kept = "backbone.class_embed.weight"
+    for name, value in bridge.ar.named_parameters():
+        assert name == kept or torch.allclose(value, result.ar.get_parameter(name), atol=2e-2)
+
+
+def test_a_shape_follows_from_the_tokenizer(bridge):
+    shape = generator_config(bridge, ["red", "blue"])
+    wide = PRESETS["cifar-tiny"].ar
+    assert (shape.backbone.tokens, shape.backbone.dims, shape.backbone.classes) == (16, 5, 2)
+    assert (shape.head.dims, shape.head.num_levels, shape.head.width) == (5, 7, wide.head.width)
+    assert generator_config(bridge, 3, bridge.ar.config) == bridge.ar.config
+    assert generator_config(bridge, np.int64(3)).backbone.width == wide.backbone.width
+
+
+# ---- a run that is not finished
+
+def test_an_unfinished_run_can_be_drawn_from(bridge, tokens, tmp_path):
+    long = TrainConfig(steps=5, batch_size=2, warmup=0, save_every=2)
+
+    def stop(step, scalars):
+        if step == 1:   # all but the weights is there before the first step is over
+            assert (tmp_path / "run.json").is_file() and (tmp_path / "tokenizer" / "config.json").is_file()
+        if step == 4:
+            raise RuntimeError("power cut")
+    with pytest.raises(RuntimeError, match="power cut"):
+        trained(bridge, tokens, None, long, tmp_path, on_step=stop, sampling=SamplingDefaults(steps=2))
+    run = load_run(tmp_path)
+    averages = load_checkpoint(newest_checkpoint(tmp_path)).ema
+    assert run.classes == tokens.classes and run.sampling.steps == 2 and not run.training
+    assert all(torch.equal(value, averages[name]) for name, value in run.ar.state_dict().items())
+    assert run.generate(num=2, seed=0).shape == (2, 3, 32, 32)
+    result, _ = trained(bridge, tokens, None, long, tmp_path, resume=True)
+    result.save_pretrained(tmp_path)
+    assert torch.equal(load_run(tmp_path).generate(num=2, seed=0), result.generate(num=2, seed=0))
+
+
+def test_another_run_s_folder_is_left_alone(bridge, tokens, tmp_path):
+    trained(bridge, tokens, None, ONE_STEP, tmp_path, name="first")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
+    with pytest.raises(ValueError, match="holds checkpoints"):
+        trained(bridge, tokens, None, ONE_STEP, tmp_path, name="second")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == before
+
+
+def test_an_autoencoder_that_no_file_can_build_is_trained_on_all_the_same(tmp_path):
+    data = three_classes(4)
+    tokenizer = Tokenizer(Halves(), Quantizer.uniform(3, 4))
+    shape = generator_config(tokenizer, 3, tiny_config())
+    with pytest.warns(UserWarning, match="the unfinished run cannot be drawn from .vae: from_pretrained"):
+        trained(tokenizer, tokenizer.tokenize_set(data), shape, ONE_STEP, tmp_path)
+    with pytest.raises(FileNotFoundError, match="no run.json"):
+        load_run(tmp_path)
 
 
 @pytest.mark.parametrize("change", [dict(heads=1), dict(mask_ratio_low=0.1), dict(dropout=0.5)])
@@ -188,7 +286,6 @@ def asked(monkeypatch):
         seen.append(dials), torch.zeros(len(labels), 16, 5, dtype=torch.int64))[1])
     monkeypatch.setattr(recipes, "evaluate_samples", lambda *_: {})
     monkeypatch.setattr(recipes, "evaluate_tokenizer", lambda *_: {})
-    monkeypatch.setattr(recipes, "load_classifier", lambda name: nn.Identity())
     return seen
 
 
@@ -205,6 +302,17 @@ def test_a_model_is_sampled_as_it_says_unless_told_otherwise(bridge, tokens, ask
 def test_a_tokenizer_alone_is_measured_without_training_tokens(bridge, asked):
     tokenizer = Tokenizer(bridge.vae, bridge.quantizer)
     assert measure(tokenizer, three_classes(6)) == ({"tokenizer": {}}, None) and not asked
+
+
+def test_a_judge_judges_what_it_knows(bridge, tokens):
+    test, data = three_classes(6), {"judge": JudgeNet(tokens.classes), "other": JudgeNet(["a", "b", "c"])}
+    metrics, samples = measure(bridge, test, tokens, 2)
+    assert not [name for name in metrics["tokenizer"] if "agreement" in name] and len(samples) == 6
+    assert set(metrics["samples"]) == {"images", "cfg_scale", "temperature", "per_class"}
+    metrics, _ = measure(bridge, test, tokens, 2, judge=data["judge"])
+    assert "agreement" in metrics["samples"] and "agreement_real" in metrics["tokenizer"]
+    with pytest.raises(ValueError, match="^judge: expected a classifier of the images' classes, 3 .* of 3"):
+        measure(bridge, test, tokens, 2, judge=data["other"])
 
 
 def test_a_class_too_many_is_no_missing_label(bridge, tokens):

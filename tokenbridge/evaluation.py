@@ -327,7 +327,7 @@ def within_class_variance(
 def evaluate_samples(
     images: Tensor,            # (N, 3, h, w) generated: bytes, or floats in [-1, 1]
     labels: Tensor,            # (N,) the labels they were generated for
-    judge: nn.Module,          # a classifier with .features
+    judge: nn.Module | None,   # classifier with .features; None: no figure but the number of images
     reference_images: Tensor,  # (M, 3, h, w) quantized reconstructions of test images
     reference_labels: Tensor,  # (M,) labels of the reference images
     chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
@@ -337,6 +337,8 @@ def evaluate_samples(
     for name, value, num in (("labels", labels, len(images)),
                              ("reference_labels", reference_labels, len(reference_images))):
         check_tensor(name, value, "M", "int", M=num)
+    if judge is None:
+        return {"images": float(len(images))}
     report = {"agreement": class_agreement(judge, images, labels, chunk_size),
               "reference_agreement": class_agreement(judge, *reference, chunk_size),
               "variance": within_class_variance(judge, images, labels, chunk_size),
@@ -444,14 +446,14 @@ def evaluate_tokenizer(
     tokenizer: Tokenizer,            # or a whole TokenBridge
     images: Tensor,                  # (N, 3, H, W) bytes, or floats in [-1, 1]; held out
     judge: nn.Module | None = None,  # images (b, 3, H, W) -> logits (b, classes); None: no agreement
-    labels: Tensor | None = None,    # (N,) integers, the classes of the images; only together with a judge
+    labels: Tensor | None = None,    # (N,) integers, the classes of the images; only a judge needs them
     chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
 ) -> dict[str, float | list]:        # psnr_*, ssim_*, agreement_* before and after; lists by dimension
     "Quality before and after quantization (an exact copy counts 100 dB), statistics of latents and levels."
     if not isinstance(tokenizer, Tokenizer):
         raise ValueError(f"tokenizer: expected a Tokenizer, got {type(tokenizer).__name__}")
-    if (judge is None) != (labels is None):
-        raise ValueError("labels: expected judge and labels together, or neither")
+    if judge is not None and labels is None:
+        raise ValueError("labels: expected the classes of the images for the judge, got None")
     images = _bytes("images", images).cpu()
     labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels.cpu()
     check_tensor("labels", labels, "N", "int", N=len(images))

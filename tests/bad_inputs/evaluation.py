@@ -142,7 +142,7 @@ ROWS = {
     "evaluate_tokenizer": [
         (lambda: tokenizer(images=IMAGES), ValueError, "images: expected shape (b 3 32 32)"),
         (lambda: tokenizer(judge=JUDGE), ValueError,
-         "labels: expected judge and labels together, or neither"),
+         "labels: expected the classes of the images for the judge"),
         (lambda: e.evaluate_tokenizer(Quantizer.uniform(3, 4), IMAGES), ValueError,
          "tokenizer: expected a Tokenizer, got Quantizer"),
         (lambda: tokenizer(judge=JUDGE, labels=LABELS), ValueError, "labels: expected shape (N), N = 1"),
