@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tokenbridge import files
+from tokenbridge.model import ARModel, preset
+from tokenbridge.vae import VAE
 
 
 def no_temporaries(folder: Path) -> bool:
@@ -492,3 +494,24 @@ def test_foreign_checkpoint_is_mapped_and_an_old_format_is_read(tmp_path):
 def test_file_hash(tmp_path):
     (tmp_path / "a").write_bytes(b"")
     assert files.file_hash(tmp_path / "a") == hashlib.sha256(b"").hexdigest()
+
+
+@pytest.mark.parametrize("make", [
+    lambda: nn.Linear(30, 20), lambda: nn.Conv2d(3, 4, 3), lambda: nn.Embedding(5, 6),
+    lambda: nn.Sequential(nn.LayerNorm(4), nn.GroupNorm(2, 4), nn.MultiheadAttention(4, 2)),
+    lambda: ARModel(preset("cifar-tiny").ar, torch.arange(16.0).expand(16, 16)), lambda: VAE()])
+def test_blank_modules_draw_nothing_and_are_whole_otherwise(make):
+    usual, states = make().state_dict(), []
+
+    def watched():
+        states.append(torch.get_rng_state())
+        module = make()
+        states.append(torch.get_rng_state())
+        return module
+    made = files.blank(watched).state_dict()
+    assert torch.equal(*states)
+    shapes = [{name: (t.shape, t.dtype) for name, t in state.items()} for state in (made, usual)]
+    assert shapes[0] == shapes[1]
+    for name, values in usual.items():   # what is not random is as usual: ones of norms, zeros of biases
+        if len(values.unique()) == 1:
+            assert torch.equal(made[name], values), name

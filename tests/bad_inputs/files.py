@@ -76,6 +76,7 @@ ROWS = {
         (lambda: files.load_into(nn.Linear(1, 1, False), {"weight": torch.ones(1, 1, dtype=torch.int)}, "x"),
          ValueError, "got torch.int32"),
     ],
+    "blank": "internal: builds what it is given to build",
     "loaded": [
         (lambda: files.loaded(lambda: nn.Linear(1, 1), {"weight": torch.ones(1, 1)}, "x"), ValueError,
          "x: lacks bias"),
