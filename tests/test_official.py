@@ -1,23 +1,27 @@
 "Official weights: parity with the official model (where its files are) and the reference, and strictness."
 import argparse
 import dataclasses
+import hashlib
 import json
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from einops import rearrange
 
 from tests import reference_official as reference
+from tokenbridge.checks import find_class
 from tokenbridge.files import load_tensors
-from tokenbridge.generation import generate_indices
+from tokenbridge.generation import SamplingDefaults, generate_indices
 from tokenbridge.model import preset
 from tokenbridge.official import (
     KL16_ORDER,
     config_sizes,
     convert_official,
+    imagenet_classes,
     load_official_model,
     load_official_vae,
     official_config,
@@ -388,10 +392,134 @@ def test_convert_to_a_folder_of_ours(tiny, tmp_path):
     weights, values, config = tiny
     vae_weights, _, vae_config = split(TINY / "kl16-tiny.safetensors", "vae.")
     options = dict(order=config["channel_order"], heads=4, decoder_heads=2, norm_eps=1e-5)
-    made = convert_official(vae_weights, weights, tmp_path / "folder", dict(image_size=6, groups=4), options)
+    made = convert_official(vae_weights, tmp_path / "folder", weights, model_options=options,
+                            vae_options=dict(image_size=6, groups=4))
     loaded = TokenBridge.from_pretrained(tmp_path / "folder")
+    assert (loaded.name, loaded.classes, loaded.sampling) == ("folder", None, SamplingDefaults())
     images = torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(0)) * 2 - 1
     assert torch.equal(loaded.tokenize(images), made.tokenize(images))
     settings = dict(steps=config["steps"], cfg_scale=3.0, temperature=0.0, order=values["orders"].flip(1))
     assert torch.equal(loaded.generate(values["labels"], **settings),
                        made.detokenize(values["greedy_consistent_cfg3"]))
+
+
+# ---------------------------------------------------------------------- from files to a folder
+@pytest.fixture
+def mini(tiny):
+    "The official files of a small model, and what no file tells."
+    weights, _, config = tiny
+    vae = split(TINY / "kl16-tiny.safetensors", "vae.")[0]
+    options = dict(vae_options=dict(image_size=6, groups=4),
+                   model_options=dict(order=config["channel_order"], heads=4, decoder_heads=2, norm_eps=1e-5))
+    return vae, weights, options
+
+
+@pytest.mark.parametrize("layout", ["parameters only", "with buffers", "namespace", "average alone",
+                                    "old format"])
+def test_four_layouts_give_one_model(mini, tmp_path, layout):
+    vae, average, options = mini
+    buffers = {"reconstruction_values": torch.tensor(reference.level_values(7)), "boundaries": torch.zeros(8),
+               "channel_mask": torch.full((5, 5), -math.inf).triu(1)}
+    trained = {name: tensor + 1 for name, tensor in average.items()} | buffers
+    rest = {"optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}}, "epoch": 399, "scaler": {"scale": 1.0}}
+    content = {"parameters only": {"model": trained, "model_ema": average} | rest,
+               "with buffers": {"model": trained, "model_ema": average | buffers} | rest,
+               "namespace": {"model": trained, "model_ema": average,
+                             "args": argparse.Namespace(blr=1e-4, vae_path="x", cfg=[1.0])} | rest,
+               "average alone": average, "old format": {"model": trained, "model_ema": average}}[layout]
+    torch.save(content, tmp_path / "last.pth", _use_new_zipfile_serialization=layout != "old format")
+    torch.save({"model": vae}, tmp_path / "kl16.ckpt")
+    convert_official(tmp_path / "kl16.ckpt", tmp_path / "out", tmp_path / "last.pth", **options)
+    views = official_views(TokenBridge.from_pretrained(tmp_path / "out").ar)
+    assert views.keys() == average.keys()
+    assert all(torch.equal(views[name], average[name]) for name in average)
+
+
+def test_record_says_which_files(mini, tmp_path):
+    vae, weights, options = mini
+    torch.save({"model": vae}, tmp_path / "kl16.ckpt")
+    torch.save({"model_ema": weights}, tmp_path / "last.pth")
+    convert_official(str(tmp_path / "kl16.ckpt"), tmp_path / "out", tmp_path / "last.pth", command="as typed",
+                     name="mini", classes=list("abcdef"), **options)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"config.json", "model.safetensors",
+                                                                    "record.json"}
+    record = json.loads((tmp_path / "out" / "record.json").read_text())
+    assert record["command"] == "as typed" and record["date"] and record["results"]["ignored"] == []
+    for part, name in (("vae", "kl16.ckpt"), ("model", "last.pth")):
+        content = (tmp_path / name).read_bytes()
+        assert record["results"]["sources"][part] == {"file": name, "bytes": len(content),
+                                                      "sha256": hashlib.sha256(content).hexdigest()}
+    made = TokenBridge.from_pretrained(tmp_path / "out")
+    assert (made.name, made.classes) == ("mini", tuple("abcdef"))
+
+
+def test_without_a_generator_a_tokenizer_with_the_papers_levels(mini, tmp_path):
+    vae, _, options = mini
+    made = convert_official(vae, tmp_path / "out", vae_options=options["vae_options"])
+    loaded = TokenBridge.from_pretrained(tmp_path / "out")
+    assert made.ar is loaded.ar is loaded.classes is None
+    assert torch.equal(loaded.quantizer.levels, Quantizer.gaussian(5, 64, value_range=5.0).levels)
+    images = torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert torch.equal(loaded.tokenize(images), made.tokenize(images))
+
+
+def test_latent_diffusions_own_file_needs_its_losses_ignored(mini, tmp_path):
+    vae, _, options = mini
+    names = ("logvar", "discriminator.main.0.weight", "lin0", "lin1")
+    losses = {f"loss.{name}": torch.zeros(2) for name in names}
+    torch.save({"state_dict": vae | losses, "global_step": 7}, tmp_path / "model.ckpt")
+    with pytest.raises(ValueError, match=r"unexpected loss\.logvar, .* and 1 more; `ignore` leaves out"):
+        convert_official(tmp_path / "model.ckpt", tmp_path / "out", vae_options=options["vae_options"])
+    assert not (tmp_path / "out").exists()
+    convert_official(tmp_path / "model.ckpt", tmp_path / "out", ignore=["loss."],
+                     vae_options=options["vae_options"])
+    assert TokenBridge.from_pretrained(tmp_path / "out").vae.fingerprint() == load_official_vae(
+        vae, **options["vae_options"]).fingerprint()
+
+
+def test_a_model_of_the_papers_size_carries_its_settings():
+    "On shapes alone, so that no gigabytes are needed."
+    from tokenbridge import official
+    for size, cfg, temperature in (("l", 3.1, 0.97), ("h", 3.45, 0.91)):
+        ar = SimpleNamespace(config=official_config(config_sizes(preset(f"imagenet-{size}").ar)))
+        sampling = official._official_sampling(ar)
+        assert (sampling.cfg_scale, sampling.temperature, sampling.steps) == (cfg, temperature, None)
+
+
+def test_thousand_classes_get_names(mini, tmp_path):
+    vae, weights, options = mini
+    weights = weights | {"class_emb.weight": torch.randn(1000, 24)}
+    made = convert_official(vae, tmp_path / "out", weights, **options)
+    loaded = TokenBridge.from_pretrained(tmp_path / "out")
+    assert made.classes == loaded.classes == imagenet_classes()
+    assert find_class("otter", loaded.classes) == 360
+
+
+def test_class_names():
+    names = imagenet_classes()
+    assert len(names) == len(set(names)) == 1000
+    assert (names[0], names[207], names[360]) == ("tench, Tinca tinca", "golden retriever", "otter")
+    assert imagenet_classes(["n02444819", "n01440764"]) == ("otter", "tench, Tinca tinca")
+    for number, name in enumerate(names):   # a line is a name of its own, and so is each id
+        assert find_class(name, names) == find_class(name.upper(), names) == number
+    unique = 0
+    for number, name in enumerate(names):
+        for word in name.split(","):
+            try:
+                assert find_class(word.strip().title(), names) == number
+                unique += 1
+            except ValueError as error:
+                assert f"{number} (" in str(error)
+    assert unique > 1800
+    for word, numbers in {"crane": (134, 517), "maillot": (638, 639), "cardigan": (264, 474)}.items():
+        with pytest.raises(ValueError, match=rf"{word}.* {numbers[0]} \(.* {numbers[1]} \("):
+            find_class(word, names)
+
+
+def test_loading_costs_no_random_number(mini):
+    vae, weights, options = mini
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    load_official_vae(vae, **options["vae_options"])
+    load_official_model(weights, **options["model_options"])
+    assert torch.equal(torch.get_rng_state(), state)

@@ -18,6 +18,8 @@ model = TokenBridge.from_pretrained("cifar-tiny")
 images = model.generate(torch.tensor([7, 8]), steps=4, generator=torch.Generator().manual_seed(0))
 assert images.shape == (2, 3, 32, 32) and images.isfinite().all(), images.shape
 assert images.std() > 0.05, images.std()
+from tokenbridge.official import imagenet_classes
+assert imagenet_classes()[360] == "otter"
 print("generated", tuple(images.shape))
 """
 

@@ -55,8 +55,13 @@ def stranger(load=o.load_official_vae):
 def unwritable():
     "Convert into a folder whose parent is a file."
     with tempfile.NamedTemporaryFile() as file:
-        return o.convert_official(VAE_WEIGHTS, WEIGHTS, Path(file.name) / "folder",
-                                  dict(image_size=6, groups=4), OPTIONS)
+        return convert(out=Path(file.name) / "folder")
+
+
+def convert(vae=VAE_WEIGHTS, model=WEIGHTS, out="/nowhere/folder", **options):
+    "Convert the miniature, with one thing that is wrong."
+    sizes = dict(vae_options=dict(image_size=6, groups=4), model_options=OPTIONS)
+    return o.convert_official(vae, out, model, **sizes | options)
 
 
 ROWS = {
@@ -78,6 +83,11 @@ ROWS = {
         (lambda: o.read_official(WEIGHTS, prefix="module."), ValueError,
          "tensors: expected names that begin with 'module.'"),
         (lambda: stranger(o.read_official), OSError, "kl16.ckpt: refused as a checkpoint"),
+        (lambda: o.read_official(WEIGHTS, ignore="loss."), ValueError,
+         "ignore: expected a list of beginnings of names, got 'loss.'"),
+        (lambda: o.read_official(WEIGHTS, ignore=[""]), ValueError, "ignore: expected a list of beginnings"),
+        (lambda: o.read_official({"a": torch.zeros(1)}, ignore=["a"]), ValueError,
+         "tensors: expected a dictionary of tensors, got an empty one"),
     ],
     "official_shapes": [
         (lambda: o.official_shapes({}), ValueError,
@@ -181,14 +191,26 @@ ROWS = {
         (lambda: o.load_official_vae(VAE_WEIGHTS, 6, 4, scale=0.0), ValueError,
          "scale: expected a number above 0, got 0.0"),
     ],
+    "imagenet_classes": [
+        (lambda: o.imagenet_classes(["n02444819", "otter"]), ValueError,
+         "ids: expected WordNet ids of ImageNet's classes, such as n02444819, got 'otter'"),
+        (lambda: o.imagenet_classes([360]), ValueError, "got 360"),
+    ],
     "convert_official": [
-        (lambda: o.convert_official("/nowhere/kl16.ckpt", WEIGHTS, "/nowhere/folder"), FileNotFoundError,
-         "/nowhere/kl16.ckpt: no such file"),
-        (lambda: o.convert_official(VAE_WEIGHTS, "/nowhere/model.pth", "/nowhere/folder",
-                                    dict(image_size=6, groups=4)), FileNotFoundError,
-         "/nowhere/model.pth: no such file"),
-        (lambda: o.convert_official(VAE_WEIGHTS, WEIGHTS, "/nowhere/folder", dict(image_size=8, groups=4),
-                                    OPTIONS), ValueError, "16"),
-        (unwritable, OSError, "cannot write"),
+        (lambda: convert(vae="/nowhere/kl16.ckpt"), FileNotFoundError, "/nowhere/kl16.ckpt: no such file"),
+        (lambda: convert(model="/nowhere/model.pth"), FileNotFoundError, "/nowhere/model.pth: no such file"),
+        (lambda: convert(vae_options=dict(image_size=8, groups=4)), ValueError,
+         "ar: expected 16 tokens as in the tokenizer, got 9"),
+        (lambda: convert(vae=WEIGHTS), ValueError, "tensors: lacks encoder.conv_in.weight"),
+        (lambda: convert(model=VAE_WEIGHTS), ValueError, "tensors: lacks z_proj.weight"),
+        (lambda: convert(vae=VAE_WEIGHTS | {"loss.logvar": torch.zeros(1)}), ValueError,
+         "tensors: has unexpected loss.logvar; `ignore` leaves out names by their beginning"),
+        (lambda: convert(ignore=("quant_conv.",)), ValueError, "tensors: lacks quant_conv.weight"),
+        (lambda: convert(ignore="loss."), ValueError,
+         "ignore: expected a list of beginnings of names, got 'loss.'"),
+        (lambda: convert(classes=["cat"] * 6), ValueError, "classes: expected a list of different names"),
+        (lambda: convert(out=""), ValueError, "out: expected a folder, got ''"),
+        (unwritable, OSError, "out: expected a folder, /"),
+        (lambda: convert(out="/proc/folder"), OSError, "/proc"),
     ],
 }
