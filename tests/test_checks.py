@@ -31,6 +31,16 @@ def test_good_values_pass():
     for number in (np.float32(0.5), np.float64(0.5), np.int32(1), 10 ** 400):
         c.check_number("x", number, 0)
     c.check_indices("x", torch.tensor([0, 2]), 3)
+    for images in (torch.tensor([-1.9, 1.9]), torch.zeros(0, 3, 8, 8), torch.zeros(2, 3, 8, 8).bfloat16()):
+        c.check_images("x", images)
+
+
+def test_a_look_at_images_steps_aside_while_compiling():
+    def look(images):
+        c.check_images("x", images)
+        return images + 1
+    compiled = torch.compile(look, backend="eager", fullgraph=True)
+    assert compiled(torch.full((2,), 255.0)).tolist() == [256, 256]
 
 
 def test_nested_configurations_come_back():

@@ -4,7 +4,7 @@ import torch
 
 from tests.tools.tiny import three_classes
 from tokenbridge import classifier as c
-from tokenbridge.data import CIFAR10_CLASSES, synthetic_images, to_float
+from tokenbridge.data import CIFAR10_CLASSES, drawn_rich_images, to_float
 from tokenbridge.files import load_tensors, save_tensors
 
 
@@ -21,8 +21,8 @@ def test_the_judge_has_another_architecture():
     assert {n for n, _ in eye.named_parameters()} != {n for n, _ in judge.named_parameters()}
 
 
-def test_it_learns_the_synthetic_classes():
-    data, held_out = synthetic_images(1500, seed=0), synthetic_images(200, seed=1)
+def test_it_learns_drawn_classes():
+    data, held_out = drawn_rich_images(1500, seed=0), drawn_rich_images(200, seed=1)
     torch.manual_seed(0)
     net = c.JudgeNet()
     c.train_classifier(net, data, 2, lr=0.05, batch_size=50, progress=False)
@@ -30,7 +30,7 @@ def test_it_learns_the_synthetic_classes():
 
 
 def test_training_is_repeatable():
-    data, runs = synthetic_images(64), []
+    data, runs = drawn_rich_images(64), []
     for _ in range(2):
         torch.manual_seed(0)
         runs.append(c.train_classifier(c.JudgeNet(), data, 1, batch_size=16, progress=False, seed=3))
@@ -41,7 +41,7 @@ def test_stored_weights_come_back(tmp_path):
     net = c.FeatureNet().eval()
     c.store_classifier(net, tmp_path / "x.safetensors")
     back = c.read_classifier(tmp_path / "x.safetensors", "features")
-    images = to_float(synthetic_images(8).images)
+    images = to_float(drawn_rich_images(8).images)
     assert torch.allclose(back(images), net(images), atol=0.05)
     assert not any(p.requires_grad for p in back.parameters()) and not back.training
 
@@ -55,18 +55,18 @@ def test_a_stored_judge_knows_what_it_was_trained_on(tmp_path):
     assert [getattr(back, name) for name in ("classes", "source", "image_size", "accuracy")] == [
         data.classes, data.source, 32, judge.accuracy] and 0 <= judge.accuracy <= 1
     with pytest.raises(ValueError, match="expected a classifier of the images' classes, 10 .*got one of 3"):
-        c.accuracy(back, synthetic_images(4))
+        c.accuracy(back, drawn_rich_images(4))
 
 
 def test_a_judge_of_any_even_size(tmp_path):
-    data = synthetic_images(8, size=28)
+    data = drawn_rich_images(8, size=28)
     assert c.train_judge(data, steps=2, batch_size=4, progress=False).image_size == 28
 
 
 def test_a_judge_is_found_by_what_it_was_trained_on():
     found = c.find_judge(CIFAR10_CLASSES, "cifar10", 32)
     assert found.classes == CIFAR10_CLASSES and found.source == "cifar10"
-    images = to_float(synthetic_images(4).images)
+    images = to_float(drawn_rich_images(4).images)
     assert torch.equal(found(images), c.load_classifier("judge")(images))
     assert c.find_judge(CIFAR10_CLASSES) is not None
     for others in ((CIFAR10_CLASSES, "photographs"), (CIFAR10_CLASSES, "cifar10", 64),
@@ -86,9 +86,9 @@ def test_a_header_changes_no_tensor(tmp_path):
 
 def test_without_mirroring_no_image_is_turned(monkeypatch):
     monkeypatch.setattr(c, "random_flip", lambda *_: pytest.fail("turned"))
-    c.train_classifier(c.JudgeNet(), synthetic_images(8), 1, batch_size=4, progress=False, mirror=False)
+    c.train_classifier(c.JudgeNet(), drawn_rich_images(8), 1, batch_size=4, progress=False, mirror=False)
     with pytest.raises(BaseException, match="turned"):
-        c.train_classifier(c.JudgeNet(), synthetic_images(8), 1, batch_size=4, progress=False)
+        c.train_classifier(c.JudgeNet(), drawn_rich_images(8), 1, batch_size=4, progress=False)
 
 
 def test_loading_leaves_the_random_numbers_alone():
@@ -104,7 +104,7 @@ def test_the_shipped_ones_are_there():
 
 def test_training_takes_small_labels_and_gives_the_mode_back():
     from tokenbridge.data import ImageSet
-    data = synthetic_images(8)
+    data = drawn_rich_images(8)
     net = c.CLASSIFIERS["judge"](10).eval()
     c.train_classifier(net, ImageSet(data.images, data.labels.int(), data.classes, data.source), 2,
                        batch_size=4, progress=False)

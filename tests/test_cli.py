@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.tools.tiny import save_tiny
 from tokenbridge import cli, model
-from tokenbridge.data import SYNTHETIC_CLASSES
+from tokenbridge.data import DRAWN_CLASSES
 from tokenbridge.generation import SamplingDefaults
 from tokenbridge.pipeline import TokenBridge
 from tokenbridge.recipes import recipe
@@ -209,7 +209,7 @@ def test_warnings_are_one_line(tiny_tokenizer, tmp_path, capsys, monkeypatch, wi
     monkeypatch.chdir(tmp_path)
     assert command(f"reconstruct --model {tiny_tokenizer} --num 2 --out {tmp_path}/r.png") == 0
     err = capsys.readouterr().err
-    assert "tokenbridge: warning: " in err and "SYNTHETIC" in err and ".py:" not in err
+    assert "tokenbridge: warning: " in err and "DRAWN" in err and ".py:" not in err
 
 
 def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, without_settings):
@@ -232,12 +232,12 @@ def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, witho
     assert command(f"{first} --num-levels 6 --resume") == 1, "a generator was trained on these levels"
     assert "num_levels: the tokenizer in v has 5, got 6" in capsys.readouterr().err
     stored = json.loads((tmp_path / "g" / "config.json").read_text())
-    assert stored["name"] == "cifar-tiny" and stored["classes"] == list(SYNTHETIC_CLASSES)
+    assert stored["name"] == "cifar-tiny" and stored["classes"] == list(DRAWN_CLASSES)
     assert TokenBridge.from_pretrained(tmp_path / "g").sampling == recipe("cifar-tiny").sampling
     # trained on drawn images: a disc, no airplane
     assert command("generate --model ./g --labels 0 --num 1 --steps 1 --out pictures") == 0
     names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
-    assert names == [f"000-{SYNTHETIC_CLASSES[0]}.png", "grid.png"]
+    assert names == [f"000-{DRAWN_CLASSES[0]}.png", "grid.png"]
     for cooldown, rate in ((0, 2e-3), (1, 1e-3)):   # of the last of four steps, two of which warm up
         line = f"--out c{cooldown} --num 48 --steps 4 --batch-size 4 --device cpu --cooldown {cooldown}"
         assert command(f"train --tokenizer v {line}") == 0
@@ -295,8 +295,8 @@ def test_evaluate(tmp_path, capsys, monkeypatch, without_settings):
 def test_other_classes_are_no_test(tmp_path, capsys, monkeypatch, without_settings):
     "A model of named classes is measured on images of these classes, or not at all."
     monkeypatch.chdir(tmp_path)
-    save_named(tmp_path / "known", SYNTHETIC_CLASSES, cfg_scale=1.5)
-    save_named(tmp_path / "other", SYNTHETIC_CLASSES[::-1])
+    save_named(tmp_path / "known", DRAWN_CLASSES, cfg_scale=1.5)
+    save_named(tmp_path / "other", DRAWN_CLASSES[::-1])
     assert command("evaluate --model ./known --num 40 --samples 2 --out known.json --device cpu") == 0
     assert "does not name" not in capsys.readouterr().out
     assert json.loads(Path("known.json").read_text())["results"]["samples"]["cfg_scale"] == 1.5

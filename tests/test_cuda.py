@@ -36,8 +36,8 @@ def shipped():
 
 @pytest.fixture(scope="module")
 def pictures():
-    from tokenbridge.data import synthetic_images, to_float
-    return to_float(synthetic_images(64).images)
+    from tokenbridge.data import drawn_rich_images, to_float
+    return to_float(drawn_rich_images(64).images)
 
 
 def test_quantizing_gives_the_same_indices(shipped):

@@ -1,10 +1,5 @@
-"Data: records read exactly, downloads that break off, batches as a function of the step, sets of tokens."
+"Data: by name or from folders, batches as a function of the step, sets of tokens."
 import dataclasses
-import hashlib
-import http.server
-import io
-import tarfile
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tokenbridge import cifar10
 from tokenbridge import data as d
-
-
-def record(label: int, seed: int) -> bytes:
-    return bytes([label]) + np.random.default_rng(seed).integers(0, 256, 3072, dtype=np.uint8).tobytes()
-
-
-def test_records_are_planes_of_rows(tmp_path):
-    (tmp_path / "x.bin").write_bytes(record(3, 0) + record(9, 1))
-    images, labels = d.read_records(tmp_path / "x.bin")
-    assert labels.tolist() == [3, 9] and images.shape == (2, 3, 32, 32)
-    raw = (tmp_path / "x.bin").read_bytes()
-    assert images[1, 2, 5, 7] == raw[3073 + 1 + 2 * 1024 + 5 * 32 + 7]
 
 
 @given(step=st.integers(0, 200), batch=st.integers(1, 37), num=st.integers(1, 50), seed=st.integers(0, 3))
@@ -39,18 +23,18 @@ def test_batches_go_through_epochs(step, batch, num, seed):
     assert sorted(everything[:num].tolist()) == sorted(everything[num:].tolist()) == list(range(num))
 
 
-def test_synthetic_images_are_varied_and_repeatable():
-    a, b = d.synthetic_images(50, seed=3), d.synthetic_images(50, seed=3)
+def test_drawn_rich_images_are_varied_and_repeatable():
+    a, b = d.drawn_rich_images(50, seed=3), d.drawn_rich_images(50, seed=3)
     assert torch.equal(a.images, b.images) and len(set(a.labels.tolist())) == 10
     assert len({image.numpy().tobytes() for image in a.images}) == 50
     assert a.images.float().std((2, 3)).mean() > 10
-    assert d.synthetic_images(3, size=16).images.shape == (3, 3, 16, 16)
+    assert d.drawn_rich_images(3, size=16).images.shape == (3, 3, 16, 16)
     # a short set begins a longer one
-    assert torch.equal(d.synthetic_images(1003, seed=3).images[:50], a.images)
+    assert torch.equal(d.drawn_rich_images(1003, seed=3).images[:50], a.images)
 
 
 def test_a_flip_mirrors_about_half():
-    images = d.synthetic_images(200).images
+    images = d.drawn_rich_images(200).images
     flipped = d.random_flip(images, torch.Generator().manual_seed(0))
     same = sum(torch.equal(a, b) for a, b in zip(flipped, images))
     assert 60 < same < 140
@@ -84,68 +68,8 @@ def test_image_folder_crops_the_middle(tmp_path):
 def test_missing_data_is_said_aloud(tmp_path, monkeypatch):
     monkeypatch.delenv("TOKENBRIDGE_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
-    with pytest.warns(UserWarning, match="SYNTHETIC"):
-        assert d.load_images("test", limit=20).source == "synthetic"
-
-
-class Server(http.server.BaseHTTPRequestHandler):
-    body, seen, cut = b"", [], 0
-
-    def do_GET(self):
-        first = int(self.headers.get("Range", "bytes=0-").split("=")[1].rstrip("-"))
-        self.seen.append(first)
-        self.send_response(206 if first else 200)
-        self.send_header("Content-Length", str(len(self.body) - first))
-        self.end_headers()
-        self.wfile.write(self.body[first:first + self.cut] if self.cut and not first else self.body[first:])
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server():
-    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=made.serve_forever, daemon=True).start()
-    Server.seen, Server.cut, Server.body = [], 0, np.random.default_rng(0).bytes(3_000_000)
-    yield f"http://127.0.0.1:{made.server_port}/file"
-    made.shutdown()
-
-
-def test_a_broken_download_goes_on_where_it_stopped(server, tmp_path):
-    Server.cut = 1_500_000
-    md5 = hashlib.md5(Server.body).hexdigest()
-    with pytest.raises(OSError, match="file"):
-        d.fetch(server, tmp_path / "file", md5, progress=False)
-    assert not (tmp_path / "file").exists() and 0 < (tmp_path / "file.part").stat().st_size < 3_000_000
-    assert d.fetch(server, tmp_path / "file", md5, progress=False).read_bytes() == Server.body
-    assert Server.seen[-1] > 0
-
-
-def test_an_altered_download_is_refused(server, tmp_path):
-    with pytest.raises(OSError, match="expected checksum"):
-        d.fetch(server, tmp_path / "file", "0" * 32, progress=False)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_unpacking_appears_whole_or_not_at_all(tmp_path):
-    def archive(path: Path, names):
-        with tarfile.open(path, "w:gz") as tar:
-            for name in names:
-                content = bytes([1]) * 3073
-                info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
-                info.size = len(content)
-                tar.addfile(info, io.BytesIO(content))
-    archive(tmp_path / "few.tar.gz", ["test_batch.bin"])
-    with pytest.raises((ValueError, OSError)):
-        d.unpack(tmp_path / "few.tar.gz", tmp_path)
-    assert not (tmp_path / "cifar-10-batches-bin").exists()
-    archive(tmp_path / "whole.tar.gz",
-            [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin", "../../outside.bin"])
-    with pytest.raises((ValueError, OSError)):   # six short files: looked at before the folder appears
-        d.unpack(tmp_path / "whole.tar.gz", tmp_path)
-    assert not (tmp_path / "cifar-10-batches-bin").exists()
-    assert not list(tmp_path.parent.glob("**/outside.bin"))
+    with pytest.warns(UserWarning, match="DRAWN"):
+        assert d.load_images("test", limit=20).source == "drawn"
 
 
 def test_cached_latents_come_back(tmp_path):
@@ -155,30 +79,12 @@ def test_cached_latents_come_back(tmp_path):
     assert torch.equal(back[0], mean) and torch.equal(back[1], std) and back[2].tolist() == [0, 1, 2]
 
 
-def test_pictures_of_other_kinds(tmp_path):
-    ramp = np.linspace(0, 65535, 32 * 32).reshape(32, 32).astype(np.uint16)
-    Image.fromarray(ramp).save(tmp_path / "deep.png")
-    grey = d.read_image(tmp_path / "deep.png", 32)
-    assert grey[0, 0, 0] < 5 and grey[0, -1, -1] > 250 and 120 < grey.float().mean() < 135
-    upright = Image.new("RGB", (32, 32))
-    upright.paste((255, 0, 0), (0, 0, 32, 16))   # red above
-    note = Image.Exif()
-    note[0x0112] = 6                             # "turn me a quarter to the right"
-    upright.save(tmp_path / "turned.png", exif=note)
-    turned = d.read_image(tmp_path / "turned.png", 32)
-    assert turned[0, :, 20:].min() > 250 and turned[0, :, :12].max() < 5
-    expected = pytest.raises(ValueError, match="deep.png: expected an image file")
-    with pytest.MonkeyPatch.context() as patch, expected:
-        patch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-        d.read_image(tmp_path / "deep.png", 32)
-
-
 def test_no_network_leaves_nothing_behind(tmp_path, monkeypatch):
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.delenv("TOKENBRIDGE_DATA", raising=False)
-    monkeypatch.setattr(d, "CIFAR10_URL", "http://127.0.0.1:9/x")
-    with pytest.warns(UserWarning, match="SYNTHETIC"):
+    monkeypatch.setattr(cifar10, "CIFAR10_URL", "http://127.0.0.1:9/x")
+    with pytest.warns(UserWarning, match="DRAWN"):
         d.load_images("test", limit=3, download=True)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["work"]
 
@@ -211,7 +117,7 @@ def token_set(views: int = 2, num: int = 6, num_levels: int = 16) -> d.TokenSet:
 
 
 def test_images_come_one_by_one_in_batches_and_in_parts():
-    images = d.synthetic_images(12)
+    images = d.drawn_rich_images(12)
     image, label = images[3]
     assert torch.equal(image, images.images[3]) and label == 3 and type(label) is int
     batch, labels = images.batch(torch.tensor([5, 5, 11]))

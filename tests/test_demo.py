@@ -56,16 +56,16 @@ def test_demo_writes_every_key(demo):
 
 
 def test_demo_saves_a_model_that_says_how_to_use_it(demo):
-    from tokenbridge.data import SYNTHETIC_CLASSES
+    from tokenbridge.data import DRAWN_CLASSES
     from tokenbridge.recipes import recipe
     folder, _, _ = demo
     model = TokenBridge.from_pretrained(folder)
     assert model.ar is not None and model.quantizer.kind == "fitted" and model.name == "demo"
-    assert model.classes == SYNTHETIC_CLASSES and model.sampling == recipe("fast").sampling
+    assert model.classes == DRAWN_CLASSES and model.sampling == recipe("fast").sampling
 
 
 def test_demo_says_what_it_did(demo):
     _, out, err = demo
-    assert "SYNTHETIC" in err.upper() and "do not compare" in out
+    assert "DRAWN" in err.upper() and "do not compare" in out
     assert "runs/demo" in out and "metrics.json" in out
     assert "Traceback" not in err

@@ -28,6 +28,19 @@ def no_temporaries(folder: Path) -> bool:
     return not [path for path in folder.iterdir() if path.name.endswith(".tmp")]
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))   # Windows
+    assert files.write_json("~/deep/x.json", [1]) == tmp_path / "deep" / "x.json"
+    assert files.read_json("~/deep/x.json") == [1]
+    files.save_tensors("~/x.safetensors", {"a": torch.ones(2)})
+    assert files.load_tensors("~/x.safetensors")[0]["a"].tolist() == [1, 1]
+    torch.save({"a": 1}, tmp_path / "x.pth")
+    assert files.load_foreign("~/x.pth") == {"a": 1}
+    assert files.find_folder("~/deep") == files.find_folder(Path("~/deep")) == tmp_path / "deep"
+    assert files.as_path(Path("~")) == tmp_path and files.as_path("a/~") == Path("a/~")
+
+
 # ---------------------------------------------------------------- atomic writes
 def test_write_and_replace(tmp_path):
     path = files.atomic_write(tmp_path / "deep" / "er" / "note.txt", "first: ü")

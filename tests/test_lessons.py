@@ -1,4 +1,4 @@
-"Every code cell of every lesson, in fast mode, from a fresh kernel, offline, on the synthetic images."
+"Every code cell of every lesson, in fast mode, from a fresh kernel, offline, on drawn images."
 import pytest
 
 from tests.tools import notebooks

@@ -10,7 +10,7 @@ import torch
 
 from tests.tools.notebooks import ROOT
 from tokenbridge import TokenBridge
-from tokenbridge.data import synthetic_images, to_float, to_uint8
+from tokenbridge.data import drawn_rich_images, to_float, to_uint8
 from tokenbridge.files import load_tensors, save_tensors
 from tokenbridge.pipeline import load_example_tokens
 
@@ -28,7 +28,8 @@ def half_hidden(num: int, tokens: int) -> torch.Tensor:
 def computed() -> dict[str, torch.Tensor]:
     "What is pinned, computed by the code as it is now."
     model = TokenBridge.from_pretrained("cifar-tiny")
-    images, (known, labels) = to_float(synthetic_images(20, seed=5).images), load_example_tokens("cifar-tiny")
+    images = to_float(drawn_rich_images(20, seed=5).images)
+    known, labels = load_example_tokens("cifar-tiny")
     indices, labels = known[:20], labels[:20]
     mask, dims = half_hidden(*indices.shape[:2]), indices.shape[2]
     generator = torch.Generator().manual_seed(11)

@@ -18,7 +18,7 @@ from einops import rearrange
 from tests.tools.tiny import save_tiny, three_classes, tiny_model
 from tokenbridge import files, pipeline
 from tokenbridge.backbone import BackboneConfig
-from tokenbridge.data import synthetic_images, to_float
+from tokenbridge.data import drawn_rich_images, to_float
 from tokenbridge.files import load_tensors, read_json, save_tensors, write_json
 from tokenbridge.generation import SamplingDefaults, generate_indices
 from tokenbridge.head import Head, HeadConfig
@@ -43,7 +43,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 @pytest.fixture(scope="module")
 def images() -> torch.Tensor:
-    return to_float(synthetic_images(4, seed=1).images)
+    return to_float(drawn_rich_images(4, seed=1).images)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_reconstruct(bridge, images):
 
 
 def test_chunks_and_bytes_change_nothing(bridge):
-    pixels = synthetic_images(7, seed=1).images
+    pixels = drawn_rich_images(7, seed=1).images
     floats, tokens = to_float(pixels), bridge.tokenize(pixels)
     assert torch.equal(bridge.tokenize(floats), tokens)
     assert torch.equal(bridge.quantizer.quantize(bridge.latents(pixels)), tokens)
@@ -528,7 +528,7 @@ def foreign(seed=0) -> ForeignVAE:
 
 @pytest.fixture
 def strange() -> TokenBridge:
-    data = synthetic_images(40, size=16)
+    data = drawn_rich_images(40, size=16)
     vae = foreign().fit_scale(data.images)
     quantizer = Quantizer.fit(Tokenizer(vae, Quantizer.uniform(3, 2)).latents(data.images), 7)
     ar = ARModel(tiny_config(tokens=4, dims=3), quantizer.levels)
@@ -542,8 +542,8 @@ def tiny_config(**changes):
 
 
 def test_a_foreign_autoencoder(strange, tmp_path):
-    images = synthetic_images(9, seed=2, size=16).images
-    assert strange.tokenize_set(synthetic_images(5, size=16)).made_by == strange.fingerprints()
+    images = drawn_rich_images(9, seed=2, size=16).images
+    assert strange.tokenize_set(drawn_rich_images(5, size=16)).made_by == strange.fingerprints()
     strange.save_pretrained(tmp_path)
     tensors, _ = load_tensors(tmp_path / "model.safetensors")
     assert {name for name in tensors if name.startswith("vae.")} == {"vae.latent_mean", "vae.latent_std"}
@@ -594,7 +594,7 @@ class FiveThings(torch.nn.Module):
 
 def test_five_things_are_enough(tmp_path):
     tokenizer = Tokenizer(FiveThings(), Quantizer.uniform(3, 7))
-    data = synthetic_images(4, size=16)
+    data = drawn_rich_images(4, size=16)
     tokens = tokenizer.tokenize_set(data)
     assert tokens.tokens.shape == (4, 2, 4, 3) and tokenizer.reconstruct(data.images).shape == (4, 3, 16, 16)
     with pytest.raises(ValueError, match="got FiveThings; wrap an autoencoder of your own in ForeignVAE"):
@@ -752,7 +752,7 @@ def test_other_sizes(tmp_path, dims, levels, size, factor):
 def test_other_precisions_go_all_the_way(dtype, kind, tmp_path):
     bridge = TokenBridge.from_pretrained(save_tiny(tmp_path / "tiny"))
     bridge = TokenBridge(bridge.vae, bridge.quantizer, tiny_model(kind, bridge.quantizer.levels, tokens=16))
-    levels, images = bridge.quantizer.levels.clone(), to_float(synthetic_images(2).images)
+    levels, images = bridge.quantizer.levels.clone(), to_float(drawn_rich_images(2).images)
     mean, exact = bridge.vae.latent_mean.clone(), bridge.tokenize(images)
     bridge.to(dtype)
     assert torch.equal(bridge.ar.levels, levels) and torch.equal(bridge.quantizer.levels,

@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from tokenbridge import plots  # noqa: E402
+from tokenbridge.data import save_images  # noqa: E402
 
 
 @pytest.fixture
@@ -151,12 +152,12 @@ def test_save_figure(tmp_path, ending):
 
 
 def test_saved_images_are_exact(tmp_path):
-    sheet = plt.imread(plots.save_images(tmp_path / "x.png", RANDOM, 4, 2))
+    sheet = plt.imread(save_images(tmp_path / "x.png", RANDOM, 4, 2))
     assert ((sheet[..., :3] * 255).round() == plots.tile_images(RANDOM, 4, 2)).all()
 
 
 @pytest.mark.parametrize("save",
-                         [lambda path: plots.save_images(path, RANDOM),
+                         [lambda path: save_images(path, RANDOM),
                           lambda path: plots.save_figure(plots.panels(), path)])
 def test_full_disk_keeps_the_old_picture(tmp_path, monkeypatch, save):
     path = tmp_path / "x.png"

@@ -11,7 +11,7 @@ from tests.tools.tiny import three_classes, tiny_config
 from tokenbridge import recipes
 from tokenbridge.checkpoints import load_checkpoint, newest_checkpoint
 from tokenbridge.classifier import JudgeNet
-from tokenbridge.data import ImageSet, TokenSet, synthetic_images, to_float
+from tokenbridge.data import ImageSet, TokenSet, drawn_rich_images, to_float
 from tokenbridge.evaluation import psnr
 from tokenbridge.generation import SamplingDefaults
 from tokenbridge.model import PRESETS, ARModel
@@ -67,7 +67,7 @@ def test_a_recipe_says_how_its_model_is_sampled():
 # ---- the autoencoder
 
 def test_grey_images_have_fewer_directions_than_dimensions():
-    drawn = synthetic_images(40)
+    drawn = drawn_rich_images(40)
     grey = ImageSet(drawn.images[:, :1].expand(-1, 3, -1, -1).contiguous(), drawn.labels, drawn.classes,
                     "grey")
     vae, _ = train_vae(grey, VAEConfig(factor=2, latent_dims=8, width=8),
@@ -80,7 +80,7 @@ def test_grey_images_have_fewer_directions_than_dimensions():
 
 @pytest.mark.parametrize("perceptual_weight", [0.0, 0.03])
 def test_a_vae_of_any_size_is_trained(perceptual_weight):
-    drawn = synthetic_images(20)
+    drawn = drawn_rich_images(20)
     small = replace(drawn, images=drawn.images[..., ::2, ::2].contiguous())
     config = VAEConfig(image_size=16, factor=4, latent_dims=3, width=8, multipliers=(1, 1))
     vae, result = train_vae(small, config, ONE_STEP, perceptual_weight=perceptual_weight, device="cpu",
@@ -100,7 +100,7 @@ class Halves(nn.Module):
 
 
 def test_a_vae_goes_on_from_given_weights_and_tells_what_it_does(capsys):
-    data, config = synthetic_images(20), VAEConfig(latent_dims=3, width=8, multipliers=(1, 1, 1))
+    data, config = drawn_rich_images(20), VAEConfig(latent_dims=3, width=8, multipliers=(1, 1, 1))
     train = lambda **options: train_vae(data, config, replace(ONE_STEP, lr=1e-12, eval_every=1),
                                         perceptual_weight=0, device="cpu", progress=False, **options)
     first, _ = train()
@@ -117,12 +117,12 @@ def test_a_vae_goes_on_from_given_weights_and_tells_what_it_does(capsys):
 def test_without_mirroring_no_image_is_turned(monkeypatch):
     monkeypatch.setattr(recipes, "random_flip", lambda *_: pytest.fail("turned"))
     config = VAEConfig(latent_dims=3, width=8, multipliers=(1, 1, 1))
-    train_vae(synthetic_images(20), config, ONE_STEP, perceptual_weight=0, device="cpu", progress=False,
+    train_vae(drawn_rich_images(20), config, ONE_STEP, perceptual_weight=0, device="cpu", progress=False,
               mirror=False)
 
 
 def test_levels_are_fitted_to_anybody_s_latents():
-    data = synthetic_images(30)
+    data = drawn_rich_images(30)
     quantizer = fit_quantizer(Halves(), data, 5, num=20)
     pixels = to_float(data.images[:20, :, ::2, ::2]).movedim(1, -1).reshape(20, 256, 3)
     assert torch.equal(quantizer.levels, Quantizer.fit(pixels, 5).levels)
@@ -318,7 +318,7 @@ def test_a_judge_judges_what_it_knows(bridge, tokens):
 def test_a_class_too_many_is_no_missing_label(bridge, tokens):
     bridge.classes = None
     with pytest.raises(ValueError, match="^test: expected at most the 3 classes of the generator, got 10"):
-        measure(bridge, synthetic_images(20), tokens)
+        measure(bridge, drawn_rich_images(20), tokens)
 
 
 def test_images_of_other_classes_are_refused(bridge, tokens, asked):

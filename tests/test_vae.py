@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from einops import rearrange
 
 from tokenbridge.classifier import FeatureNet
-from tokenbridge.data import synthetic_images, to_float
+from tokenbridge.data import drawn_rich_images, to_float
 from tokenbridge.pipeline import TokenBridge
 from tokenbridge.quantizer import Quantizer
 from tokenbridge.vae import (
@@ -20,7 +20,7 @@ from tokenbridge.vae import (
     vae_loss,
 )
 
-IMAGES = to_float(synthetic_images(300).images)
+IMAGES = to_float(drawn_rich_images(300).images)
 SMALL = VAEConfig(width=8)
 
 

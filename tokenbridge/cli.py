@@ -106,7 +106,7 @@ class Reconstruct:
     images: tuple[Path, ...] = ()  # image files or folders, brought to the model's size; none: test images
     model: str = "cifar-tiny"  # name of a shipped model, or a folder (./model: never a shipped name)
     num: int = 8  # images at most
-    data: Path | None = None  # folder of CIFAR-10; None: TOKENBRIDGE_DATA, data/cifar10, or synthetic images
+    data: Path | None = None  # folder of CIFAR-10; None: TOKENBRIDGE_DATA, data/cifar10, or drawn images
     out: Path = Path("runs/reconstructions.png")  # the picture
     on: On = Machine(precision="fp32")
 
@@ -256,7 +256,7 @@ def run_generate(
 ) -> None:
     "Generate images; write each, and all of them in grid.png."
     from tokenbridge.checks import check_int, check_seed
-    from tokenbridge.plots import save_images
+    from tokenbridge.data import save_images
     model = _model(options.model, options.on, generator=True)
     names = model.classes or ()
     check_int("num", options.num, 1)
@@ -280,13 +280,12 @@ def _read_images(paths: tuple[Path, ...], num: int, size: int):
     "Up to `num` images from files and folders, as (b, 3, size, size) bytes."
     import torch
 
-    from tokenbridge.data import _is_image, read_image
+    from tokenbridge.pictures import image_files, read_image
     found: list[Path] = []
     for path in paths:
         if not path.exists():
             raise FileNotFoundError(f"images: no such file or folder: {path}")
-        inside = sorted(file for file in path.rglob("*") if _is_image(file, path))
-        found += inside if path.is_dir() else [path]
+        found += image_files(path) if path.is_dir() else [path]
     if not found:
         raise FileNotFoundError(f"images: no image files in {', '.join(map(str, paths))}")
     return torch.stack([read_image(path, size) for path in found[:num]])

@@ -21,7 +21,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .checks import check_choice, check_finite, check_int, check_number, check_tensor, config_from_dict
-from .data import synthetic_images, to_float
+from .data import drawn_rich_images, to_float
 from .files import find_folder, fingerprint, load_tensors, loaded, read_json
 from .kl16 import KL16Decoder, KL16Encoder
 
@@ -572,7 +572,7 @@ class ForeignVAE(Autoencoder):
     def probe(self) -> Tensor:   # (at most 16, d) scaled latents, fp32, on the CPU
         "Some latents of one drawn picture: what a saved folder remembers in place of foreign weights."
         size = self.image_size
-        picture = to_float(synthetic_images(1, size=max(8, size)).images)[..., :size, :size]
+        picture = to_float(drawn_rich_images(1, size=max(8, size)).images)[..., :size, :size]
         tokens = rearrange(self.encode(picture.to(self.latent_mean.device)).mean, "1 d h w -> (h w) d")
         return tokens[::max(1, len(tokens) // 16)][:16].float().cpu()
 

@@ -37,6 +37,14 @@ ROWS = {
          "x: expected integers in [0, 2], got 3"),
         (lambda: c.check_indices("x", torch.tensor([-1, 0]), 3), ValueError, "got -1"),
     ],
+    "check_images": [
+        (lambda: c.check_images("x", torch.zeros(1, 3, 2, 2, dtype=torch.uint8)), ValueError,
+         "x: expected floats in [-1, 1] (data.to_float makes them of bytes), got torch.uint8"),
+        (lambda: c.check_images("x", [1.0]), ValueError, "of bytes), got list"),
+        (lambda: c.check_images("x", torch.tensor([0.0, 255.0])), ValueError,
+         "x: expected floats in [-1, 1] (data.to_float makes them of bytes), got 0 to 255"),
+        (lambda: c.check_images("x", torch.tensor([-2.5, 0.0]).half()), ValueError, "got -2.5 to 0"),
+    ],
     "check_number": [
         (lambda: c.check_number("x", "1"), ValueError, "x: expected a number that is finite, got '1'"),
         (lambda: c.check_number("x", float("nan"), 0, 1), ValueError,

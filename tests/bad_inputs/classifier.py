@@ -6,11 +6,11 @@ import torch
 
 from tests.tools.tiny import three_classes
 from tokenbridge import classifier as c
-from tokenbridge.data import synthetic_images
+from tokenbridge.data import drawn_rich_images
 from tokenbridge.files import save_tensors
 
 FOLDER = Path(tempfile.mkdtemp())
-DATA, OTHER = synthetic_images(4), c.JudgeNet(["a", "b"])
+DATA, OTHER = drawn_rich_images(4), c.JudgeNet(["a", "b"])
 save_tensors(FOLDER / "foreign.safetensors", {"x": torch.zeros(1)})
 save_tensors(FOLDER / "odd.safetensors", {"x": torch.zeros(1)}, {"classes": "{"})
 

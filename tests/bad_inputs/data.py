@@ -11,13 +11,11 @@ IMAGES, LABELS = torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.zeros(2, dtyp
 GENERATOR = torch.Generator()
 FOLDER = Path(tempfile.mkdtemp())
 (FOLDER / "short.bin").write_bytes(b"\0" * 3000)
-(FOLDER / "empty.bin").write_bytes(b"")
-(FOLDER / "foreign.bin").write_bytes(b"\xff" * 3073)
-(FOLDER / "text.png").write_text("no image")
+(FOLDER / "text").mkdir()
+(FOLDER / "text" / "text.png").write_text("no image")
 (FOLDER / "few").mkdir()
 (FOLDER / "few" / "test_batch.bin").write_bytes(b"\0" * 3073)
 (FOLDER / "no-classes").mkdir()
-(FOLDER / "archive.tar.gz").write_bytes(b"no archive")
 save_tensors(FOLDER / "latents.safetensors",
              {"mean": torch.zeros(1), "std": torch.zeros(1), "labels": torch.zeros(1)}, {"vae": "aa"})
 save_tensors(FOLDER / "other.safetensors", {"x": torch.zeros(1)})
@@ -40,10 +38,6 @@ def changed(**metadata: str | None) -> Path:
 
 
 ROWS = {
-    "CIFAR10_CLASSES": "internal: a constant, the ten names",
-    "CIFAR10_URL": "internal: a constant, the official address",
-    "CIFAR10_MD5": "internal: a constant, the official checksum",
-    "IMAGE_ENDINGS": "internal: a constant, the endings read as images",
     "ImageSet": [
         (lambda: d.ImageSet(IMAGES.float(), LABELS, ("a",), "x"), ValueError, "images: expected int values"),
         (lambda: d.ImageSet(IMAGES.long(), LABELS, ("a",), "x"), ValueError,
@@ -104,41 +98,61 @@ ROWS = {
     ],
     "to_float": [(lambda: d.to_float(IMAGES.float()), ValueError, "images: expected int values")],
     "to_uint8": [(lambda: d.to_uint8(IMAGES), ValueError, "images: expected float values")],
-    "read_records": [
-        (lambda: d.read_records(FOLDER / "none.bin"), FileNotFoundError, "none.bin: no such file"),
-        (lambda: d.read_records(FOLDER / "short.bin"), ValueError, "got 3000 bytes"),
-        (lambda: d.read_records(FOLDER / "empty.bin"), ValueError, "got 0 bytes"),
-        (lambda: d.read_records(FOLDER / "foreign.bin"), ValueError, "expected labels in [0, 9], got 255"),
+    "load_cifar10": [(lambda: d.load_cifar10(FOLDER, "val"), ValueError, "split: expected one of 'train'")],
+    "SOURCES": "internal: a table of functions",
+    "drawn_rich_images": [
+        (lambda: d.drawn_rich_images(0), ValueError, "num: expected an integer of at least 1, got 0"),
+        (lambda: d.drawn_rich_images(1, size=4), ValueError, "size: expected an integer of at least 8"),
     ],
-    "load_cifar10": [
-        (lambda: d.load_cifar10(FOLDER, "val"), ValueError, "split: expected one of 'train', 'test'"),
-        (lambda: d.load_cifar10(FOLDER), FileNotFoundError, "no data_batch_1.bin"),
-        (lambda: d.load_cifar10(FOLDER / "few", "test"), ValueError,
-         "expected 10000 images of the test split, got 1"),
+    "drawn_images": [(lambda: d.drawn_images(0), ValueError, "num: expected an integer of at least 1, got 0"),
+                     (lambda: d.drawn_images(1, -1), ValueError, "seed: expected an integer")],
+    "save_images": [
+        (lambda: d.save_images(FOLDER / "short.bin" / "x.png", IMAGES), OSError, "cannot write"),
+        (lambda: d.save_images("x.jpg", IMAGES), ValueError,
+         "path: expected a name that ends in .png, got 'x.jpg'"),
+        (lambda: d.save_images("x.png", [1]), ValueError, "images: expected a tensor"),
     ],
-    "fetch": [(lambda: d.fetch("http://127.0.0.1:9/x", FOLDER / "x", "0" * 32, progress=False), OSError,
-               "download failed")],
-    "total_md5": [(lambda: d.total_md5(FOLDER / "none"), FileNotFoundError, "none")],
-    "unpack": [(lambda: d.unpack(FOLDER / "archive.tar.gz", FOLDER), OSError,
-                "archive.tar.gz: cannot be unpacked")],
-    "download_cifar10": "internal: `fetch` and `unpack` in a row, both above; needs a network",
-    "synthetic_images": [
-        (lambda: d.synthetic_images(0), ValueError, "num: expected an integer of at least 1, got 0"),
-        (lambda: d.synthetic_images(1, size=4), ValueError, "size: expected an integer of at least 8, got 4"),
+    "ImageSet.image_size": [(lambda: d.ImageSet(IMAGES[..., :4], LABELS, ("a",), "x").image_size, ValueError,
+                             "images: expected as many rows as columns, got 8 x 4 pixels")],
+    "FolderSet": [
+        (lambda: d.FolderSet((FOLDER / "a.png",), LABELS, ("a",), "x", 8), ValueError,
+         "labels: expected shape (N), N = 1"),
+        (lambda: d.FolderSet((FOLDER / "a.png",), LABELS[:1] + 1, ("a",), "x", 8), ValueError,
+         "labels: expected integers in [0, 0], got 1"),
+        (lambda: d.FolderSet((FOLDER / "a.png",), LABELS[:1], ("a",), "x", 2), ValueError,
+         "size: expected an integer of at least 8, got 2"),
+        (lambda: d.FolderSet((FOLDER / "a.png",), LABELS[:1], ("a",), "x", 8, "mud"), ValueError,
+         "background: expected a colour's name or three bytes, got 'mud'"),
+        (lambda: d.FolderSet((FOLDER / "a.png",), LABELS[:1], ("a",), "x", 8)[0], FileNotFoundError,
+         "a.png: no such image file"),
     ],
-    "centre_square": "internal: works on images that PIL has read",
-    "read_image": [
-        (lambda: d.read_image(FOLDER / "none.png", 8), FileNotFoundError, "none.png: no such image file"),
-        (lambda: d.read_image(FOLDER / "text.png", 8), ValueError, "text.png: expected an image file"),
+    "FolderSet.batch": [
+        (lambda: d.FolderSet((FOLDER / "a.png",), LABELS[:1], ("a",), "x", 8).batch(LABELS[:1] + 1),
+         ValueError, "ids: expected integers in [0, 0], got 1"),
     ],
     "image_folder": [
         (lambda: d.image_folder(FOLDER / "none", 8), FileNotFoundError, "none: no such folder"),
-        (lambda: d.image_folder(FOLDER / "no-classes", 8), ValueError, "expected sub-folders with images"),
+        (lambda: d.image_folder(FOLDER / "no-classes", 8), ValueError,
+         "no-classes: expected images, found none ending in .jpg"),
+        (lambda: d.image_folder(FOLDER / "text", 8), ValueError, "text.png: expected an image file"),
         (lambda: d.image_folder(FOLDER, 2), ValueError, "size: expected an integer of at least 8"),
+        (lambda: d.image_folder(FOLDER, 8, "val"), ValueError, "split: expected one of None, 'train'"),
+        (lambda: d.image_folder(FOLDER, 8, background=(1, 2)), ValueError,
+         "background: expected a colour's name or three bytes, got (1, 2)"),
+        (lambda: d.image_folder(FOLDER, 8, skip_broken=3), ValueError, "skip_broken: expected one of True"),
+        (lambda: d.image_folder(FOLDER, 8, limit=0), ValueError, "limit: expected an integer of at least 1"),
     ],
     "load_images": [
         (lambda: d.load_images("val"), ValueError, "split: expected one of 'train', 'test', got 'val'"),
-        (lambda: d.load_images("test", FOLDER / "nowhere"), FileNotFoundError, "no test_batch.bin"),
+        (lambda: d.load_images("test", FOLDER / "nowhere"), FileNotFoundError,
+         "data: expected one of cifar10, drawn, drawn-rich or a folder, got"),
+        (lambda: d.load_images("test", "drwan"), FileNotFoundError, "or a folder, got drwan"),
+        (lambda: d.load_images("test", FOLDER / "few"), ValueError, "expected 10000 images of the test"),
+        (lambda: d.load_images("test", FOLDER / "few", size=64), ValueError, "have 32 pixels, got 64"),
+        (lambda: d.load_images("test", FOLDER / "text"), ValueError,
+         "size: expected the number of pixels for the images of"),
+        (lambda: d.load_images("test", "drawn", limit=0), ValueError, "limit: expected an integer"),
+        (lambda: d.load_images("test", "drawn", size=4), ValueError, "size: expected an integer"),
     ],
     "random_flip": [(lambda: d.random_flip(IMAGES[0], GENERATOR), ValueError,
                      "images: expected shape (b c h w)")],

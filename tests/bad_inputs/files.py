@@ -30,6 +30,11 @@ def full_disk(write):
 
 
 ROWS = {
+    "as_path": [
+        (lambda: files.as_path(3), ValueError, "path: expected a path, got 3"),
+        (lambda: files.as_path(""), ValueError, "path: expected a path, got ''"),
+        (lambda: files.as_path("~nobody-of-this-name/x"), ValueError, "there is no such home folder"),
+    ],
     "atomic_write": [
         (lambda: files.atomic_write(A_FILE / "below", "x"), OSError, "cannot write"),
         (lambda: files.atomic_write(A_FILE.parent, "x"), OSError, "cannot write"),

@@ -9,7 +9,7 @@ import torch
 
 from tests.tools.tiny import save_tiny, tiny_model
 from tokenbridge import pipeline
-from tokenbridge.data import synthetic_images
+from tokenbridge.data import drawn_rich_images
 from tokenbridge.generation import SamplingDefaults
 from tokenbridge.pipeline import TokenBridge
 from tokenbridge.quantizer import Quantizer
@@ -80,9 +80,9 @@ ROWS = {
     "Tokenizer.reconstruct": [(lambda: BRIDGE.reconstruct(IMAGES[:, :2], quantized=False), ValueError,
                                "images: expected shape (b 3 32 32)")],
     "Tokenizer.tokenize_set": [
-        (lambda: BRIDGE.tokenize_set(synthetic_images(2, size=16)), ValueError,
+        (lambda: BRIDGE.tokenize_set(drawn_rich_images(2, size=16)), ValueError,
          "images: expected shape (b 3 32 32), got shape (2, 3, 16, 16)"),
-        (lambda: BRIDGE.tokenize_set(synthetic_images(2), mirror=2), ValueError, "mirror: expected one of"),
+        (lambda: BRIDGE.tokenize_set(drawn_rich_images(2), mirror=2), ValueError, "mirror: expected one of"),
         (lambda: BRIDGE.tokenize_set(IMAGES), ValueError, "data: expected an ImageSet, got Tensor"),
     ],
     "TokenBridge": [

@@ -37,12 +37,6 @@ ROWS = {
          "columns: expected an integer of at least 1"),
         (lambda: plots.tile_images(IMAGES, scale=1.5), ValueError, "scale: expected an integer"),
     ],
-    "save_images": [
-        (lambda: plots.save_images(A_FILE / "x.png", IMAGES), OSError, "cannot write"),
-        (lambda: plots.save_images("x.jpg", IMAGES), ValueError,
-         "path: expected a name that ends in .png, got 'x.jpg'"),
-        (lambda: plots.save_images("x.png", [1]), ValueError, "images: expected a tensor"),
-    ],
     "image_grid": [
         (lambda: plots.image_grid(ax, IMAGES, labels=["one"]), ValueError,
          "labels: expected 2 texts, one an image, got 1"),

@@ -8,7 +8,7 @@
     python -m tests.tools.lessons stale           name the cells whose outputs do not belong to their source
 
 Committed outputs come from the real CIFAR-10 (environment variable TOKENBRIDGE_DATA). Where it is absent the
-lessons run on the synthetic images, all their checks must hold, and nothing is compared. TOKENBRIDGE_FAST=1
+lessons run on drawn images, all their checks must hold, and nothing is compared. TOKENBRIDGE_FAST=1
 shortens `check`.
 The tolerances stand in tests/tools/compare.py.
 """
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("action", choices=["check", "run", "hash", "stale"])
     parser.add_argument("names", nargs="*", help="notebooks such as 03_quantizer; none: all of them")
     parser.add_argument("--any-data", action="store_true",
-                        help="run: write outputs made from synthetic images, too")
+                        help="run: write outputs made from drawn images, too")
     options = parser.parse_intermixed_args(arguments)
     names = chosen(options.names)
     if options.action == "hash":
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.action == "stale":
         return show_stale(names)
     data = notebooks.real_images()
-    print(f"images: {data}" if data else "images: synthetic (no CIFAR-10 in TOKENBRIDGE_DATA)", flush=True)
+    print(f"images: {data}" if data else "images: drawn (no CIFAR-10 in TOKENBRIDGE_DATA)", flush=True)
     if options.action == "run" and data is None and not options.any_data:
         print("committed outputs come from the real images: set TOKENBRIDGE_DATA, or say --any-data",
               file=sys.stderr)

@@ -16,8 +16,8 @@ def tiny_config(kind: str = "masked", **changes):
 
 def three_classes(num: int, seed: int = 0):
     "Drawn images of the three classes that the tiny model knows."
-    from tokenbridge.data import ImageSet, synthetic_images
-    data = synthetic_images(num, seed=seed)
+    from tokenbridge.data import ImageSet, drawn_rich_images
+    data = drawn_rich_images(num, seed=seed)
     return ImageSet(data.images, data.labels % 3, data.classes[:3], data.source)
 
 
@@ -40,7 +40,7 @@ def save_tiny(folder: Path, generator: bool = True, **changes) -> Path:
     "A saved TokenBridge: 32 x 32 pixels, 4 x 4 tokens, fitted levels; with or without a generator."
     import torch
 
-    from tokenbridge.data import synthetic_images, to_float
+    from tokenbridge.data import drawn_rich_images, to_float
     from tokenbridge.pipeline import TokenBridge
     from tokenbridge.quantizer import Quantizer
     from tokenbridge.vae import VAE, VAEConfig
@@ -49,7 +49,7 @@ def save_tiny(folder: Path, generator: bool = True, **changes) -> Path:
         vae = VAE(VAEConfig(kind="residual", image_size=32, latent_dims=5, factor=8, width=8,
                             multipliers=(1, 1, 1))).eval()
     with torch.no_grad():
-        latents = vae.encode(to_float(synthetic_images(32).images)).mean.flatten(2).mT
+        latents = vae.encode(to_float(drawn_rich_images(32).images)).mean.flatten(2).mT
     quantizer = Quantizer.fit(latents, 7)
     ar = tiny_model(levels=quantizer.levels, tokens=16, **changes) if generator else None
     return TokenBridge(vae, quantizer, ar, name="tiny").save_pretrained(folder)

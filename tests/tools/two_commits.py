@@ -40,9 +40,9 @@ def _vae(found: dict):
     except ImportError:
         from tokenbridge.demo import train_vae
     train_config = _train_config()
-    from tokenbridge.data import synthetic_images
+    from tokenbridge.data import drawn_rich_images
     from tokenbridge.vae import VAEConfig
-    data = synthetic_images(64)
+    data = drawn_rich_images(64)
     schedule = train_config(steps=6, batch_size=16, warmup=2, log_every=1)
     vae, result = train_vae(data, VAEConfig(width=16), schedule, device="cpu", progress=False)
     found["VAE: weights"] = _hash(vae.state_dict())
@@ -104,9 +104,9 @@ def _shipped(found: dict) -> None:
     import torch
 
     from tokenbridge import TokenBridge
-    from tokenbridge.data import synthetic_images, to_float
+    from tokenbridge.data import drawn_rich_images, to_float
     model = TokenBridge.from_pretrained("cifar-tiny")
-    images = to_float(synthetic_images(8, seed=3).images)
+    images = to_float(drawn_rich_images(8, seed=3).images)
     indices, labels = model.tokenize(images), torch.arange(8)
     mask = (torch.arange(indices.shape[1]) % 2 == 0).expand(indices.shape[:2])
     with torch.no_grad():
