@@ -138,7 +138,7 @@ ROWS = {
          "is a tokenizer without a generator"),
         (lambda: call(f"train --tokenizer {TOKENIZER} --out {A_FILE}"), OSError,
          "out: cannot make the folder"),
-        (lambda: call(f"train --tokenizer {TOKENIZER} --out {EMPTY}/a --data {EMPTY}"), FileNotFoundError,
+        (lambda: call(f"train --tokenizer {TOKENIZER} --out {EMPTY}/a --data {EMPTY}"), (ValueError, OSError),
          "empty"),
         (lambda: call(f"train --out {EMPTY}/t --tokenizer {TOKENIZER} --num 0"), ValueError,
          "num: expected an integer of at least 2, got 0"),
@@ -153,7 +153,7 @@ ROWS = {
         (lambda: call(f"evaluate --model {FOREIGN} --out {EMPTY}/m.json"), ValueError, "expected format"),
         (lambda: call(f"evaluate --model {MODEL} --out {A_FILE}/below/m.json"), OSError,
          "out: cannot make the folder"),
-        (lambda: call(f"evaluate --model {MODEL} --out {EMPTY}/m.json --data {EMPTY}"), FileNotFoundError,
+        (lambda: call(f"evaluate --model {MODEL} --out {EMPTY}/m.json --data {EMPTY}"), (ValueError, OSError),
          "empty"),
     ],
     "command demo": [
