@@ -5,12 +5,18 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from PIL import Image
 
 from tokenbridge.classifier import find_judge
+from tokenbridge.data import drawn_images, to_float
+from tokenbridge.demo import _distances, _nearest_rows, compare, known_metrics
+from tokenbridge.drawn import DRAWN_CLASSES
+from tokenbridge.model import preset
 from tokenbridge.pipeline import TokenBridge
+from tokenbridge.recipes import recipe
 
-PICTURES = ["reconstructions.png", "samples.png", "losses.png", "latents.png"]
+PICTURES = ["reconstructions.png", "samples.png", "nearest.png", "losses.png", "latents.png"]
 KEYS = {
     "tokenizer": ["psnr_continuous", "psnr_quantized", "ssim_continuous", "ssim_quantized", "agreement_real",
                   "agreement_continuous", "agreement_quantized", "latent_mean", "latent_deviation",
@@ -19,6 +25,7 @@ KEYS = {
     "generator": ["nll", "uniform", "dimension_histogram", "position_histogram", "gain"],
     "samples": ["agreement", "reference_agreement", "variance", "reference_variance", "agreement_ratio",
                 "variance_ratio"],
+    "nearest": ["samples", "test"],
 }
 
 
@@ -55,17 +62,36 @@ def test_demo_writes_every_key(demo):
         assert not missing, f"{part}: {missing}"
 
 
-def test_demo_saves_a_model_that_says_how_to_use_it(demo):
-    from tokenbridge.data import DRAWN_CLASSES
-    from tokenbridge.recipes import recipe
+def test_drawn_images_have_a_model_and_a_judge_of_their_own(demo):
     folder, _, _ = demo
+    metrics = json.loads((folder / "metrics.json").read_text())["results"]
     model = TokenBridge.from_pretrained(folder)
-    assert model.ar is not None and model.quantizer.kind == "fitted" and model.name == "demo"
-    assert model.classes == DRAWN_CLASSES and model.sampling == recipe("fast").sampling
+    assert metrics["data"] == "drawn" and model.classes == DRAWN_CLASSES
+    assert model.ar.config == preset("drawn-tiny").ar and model.sampling == recipe("fast").sampling
+    assert model.quantizer.kind == "fitted" and model.name == "demo"
 
 
 def test_demo_says_what_it_did(demo):
     _, out, err = demo
-    assert "DRAWN" in err.upper() and "do not compare" in out
-    assert "runs/demo" in out and "metrics.json" in out
+    assert "DRAWN" in err and "this run" in out
+    assert "runs/demo" in out and "metrics.json" in out and "nearest.png" in out
     assert "Traceback" not in err
+
+
+def test_a_table_has_a_column_for_each_known_run():
+    assert set(known_metrics("cifar10")) >= {"shipped"} and known_metrics("elsewhere") == {}
+    table = compare({"this run": {"samples": {"agreement": 0.5}}, "recorded": {"nearest": {"test": 12.0}}})
+    rows = {line[:26].strip(): line[26:].split() for line in table.splitlines()}
+    assert rows[""] == ["this", "run", "recorded"]
+    assert rows["samples: seen as asked"] == ["0.500", "-"]
+    assert rows["nearest to a test image"] == ["-", "12.000"]
+
+
+def test_a_copy_is_found_out():
+    training = drawn_images(50)
+    copies, fresh = (to_float(x.images) for x in (training.take(10), drawn_images(10, seed=1)))
+    assert _distances(copies, drawn_images(10, seed=2), training)["samples"] == 0
+    found = _distances(fresh, drawn_images(10, seed=2), training)
+    assert found["samples"] > 5 and found["test"] > 5
+    rows = _nearest_rows(copies, training)
+    assert torch.equal(rows["sample"], rows["nearest"]) and not torch.equal(rows["nearest"], rows["second"])

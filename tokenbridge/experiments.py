@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SETTINGS', 'FULL_SIZES', 'MADE_BY', 'picture_base64', 'vae_experiment', 'collect_sweep', 'optimizer_experiment',
-           'mask_experiment', 'sampling_experiment', 'ship_classifier', 'shipped_figures', 'record_benchmark',
-           'step_profile', 'full_size_experiment']
+           'mask_experiment', 'sampling_experiment', 'ship_classifier', 'ship_judge', 'record_demo', 'shipped_figures',
+           'record_benchmark', 'step_profile', 'full_size_experiment']
 
 # %% ../nbs/experiments.ipynb #ae947632
 import time
@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tokenbridge.evaluation import (
     evaluate_generator,
@@ -36,7 +36,8 @@ from tokenbridge.files import (
 
 from . import benchmark, classifier
 from .checks import check_choice, check_int, check_number, check_seed
-from .data import TokenSet, load_images, to_float
+from .data import ImageSet, TokenSet, load_images, to_float
+from .demo import run_demo
 from .generation import SamplingDefaults
 from .model import ARModel, count_parameters, preset
 from .optim import TrainConfig
@@ -91,7 +92,7 @@ def vae_experiment(
     kl_weight: float,                   # weight of the KL term, a factor on nats per image
     perceptual_weight: float,           # weight of the perceptual distance; 0: squared error and KL only
     schedule: TrainConfig,              # steps, batch size, optimizer
-    root: str | Path | None = None,     # folder of CIFAR-10; None: as `load_images` finds it
+    data: str | Path | None = None,     # images, as `load_images` takes them; None: CIFAR-10
     num_levels: tuple[int, ...] = (8, 16, 32, 64),   # numbers of levels to measure
     test_images: int = 10000,           # number of test images to measure on
     train_images: int | None = None,    # number of training images; None: all
@@ -100,9 +101,9 @@ def vae_experiment(
     keep, started = _keeper(name), time.time()
     for k in num_levels:
         check_int("num_levels", k, 2)
-    training, test = load_images("train", root, train_images), load_images("test", root, test_images)
+    training, test = load_images("train", data, train_images), load_images("test", data, test_images)
     vae, result = train_vae(training, preset("cifar-tiny").vae, schedule, kl_weight, perceptual_weight)
-    judge, metrics = classifier.load_classifier("judge"), {}
+    judge, metrics = classifier.find_judge(test.classes, test.source), {}
     for k in num_levels:
         tokenizer = Tokenizer(vae, fit_quantizer(vae, training, k))
         metrics[str(k)] = evaluate_tokenizer(tokenizer, test.images, judge, test.labels)
@@ -138,12 +139,12 @@ def collect_sweep(
 # %% ../nbs/experiments.ipynb #5316db72
 def _tokens_of_both(
     tokenizer: Tokenizer,      # autoencoder and quantizer
-    root: str | Path | None,   # folder of CIFAR-10; None: as `load_images` finds it
+    data: str | Path | None,   # images, as `load_images` takes them; None: CIFAR-10
     train_images: int,         # number of training images that are tokenized
     test_images: int,          # number of test images to measure on
 ) -> tuple[TokenSet, Tensor, Tensor]:   # training tokens; held-out tokens (M, n, d) and their labels (M,)
     "What every trial of an experiment has in common, tokenized once."
-    training, test = load_images("train", root, train_images), load_images("test", root, test_images)
+    training, test = load_images("train", data, train_images), load_images("test", data, test_images)
     return tokenizer.tokenize_set(training), tokenizer.tokenize(test.images), test.labels
 
 # %% ../nbs/experiments.ipynb #2da5c46a
@@ -154,14 +155,14 @@ def optimizer_experiment(
     model: str | Path = "cifar-tiny",   # a saved model: its tokenizer, and the shape of its generator
     train_images: int = 20000,          # number of training images that are tokenized
     test_images: int = 2000,            # number of test images to measure on
-    root: str | Path | None = None,     # folder of CIFAR-10; None: as `load_images` finds it
+    data: str | Path | None = None,     # images, as `load_images` takes them; None: CIFAR-10
 ) -> dict:                              # the record
     "Train one generator on the same batches with several optimizers, and measure each on held-out tokens."
     keep, started = _keeper(name), time.time()
     schedules = {label: replace(schedule, **changes) for label, changes in trials.items()}
     check_int("schedule.eval_every", schedule.eval_every, 1)
     bridge, ar = _with_generator(model)
-    tokens, held_out, labels = _tokens_of_both(bridge, root, train_images, test_images)
+    tokens, held_out, labels = _tokens_of_both(bridge, data, train_images, test_images)
     look = lambda trained, step: {"nll": nll(trained, held_out, labels, schedule.seed)}
     runs = []
     for label, changes in trials.items():
@@ -186,7 +187,7 @@ def mask_experiment(
     shares: tuple[float, ...] = (1 / 16, 0.25, 0.5, 0.75, 1.0),   # shares of hidden tokens to measure at
     train_images: int = 20000,          # number of training images that are tokenized
     test_images: int = 2000,            # number of test images to measure on
-    root: str | Path | None = None,     # folder of CIFAR-10; None: as `load_images` finds it
+    data: str | Path | None = None,     # images, as `load_images` takes them; None: CIFAR-10
 ) -> dict:                              # the record
     "Train a generator on with several distributions of the mask; measure at several shares of hidden tokens."
     keep, started, (bridge, ar) = _keeper(name), time.time(), _with_generator(model)
@@ -195,7 +196,7 @@ def mask_experiment(
               for label, (low, deviation) in trials.items()}
     for share in shares:
         check_number("shares", share, 0, 1, open_low=True)
-    tokens, held_out, labels = _tokens_of_both(bridge, root, train_images, test_images)
+    tokens, held_out, labels = _tokens_of_both(bridge, data, train_images, test_images)
     counted = tokens.tokens[:, 0].long()
     gains = lambda model: [evaluate_generator(model, held_out, labels, counted, schedule.seed, share)["gain"]
                            for share in shares]
@@ -211,6 +212,14 @@ def mask_experiment(
                            steps=schedule.steps, batch_size=schedule.batch_size, data=tokens.source))
 
 # %% ../nbs/experiments.ipynb #83e8ca76
+def _judge_of(test: ImageSet) -> nn.Module:
+    "The shipped judge of these images."
+    judge = classifier.find_judge(test.classes, test.source)
+    if judge is None:
+        raise ValueError(f"data: expected images that a shipped judge knows, got {test.source}")
+    return judge
+
+
 SETTINGS = ((1, 1.0), (3, 1.0), (4, 1.0), (5, 1.0), (6, 1.0), (8, 1.0),   # guidance, temperature
             (5, 0.95), (6, 0.95), (5, 1.05))
 
@@ -220,7 +229,7 @@ def sampling_experiment(
     model: str | Path = "cifar-tiny",   # a shipped name, or a folder
     settings: tuple[tuple[float, float], ...] = SETTINGS,   # pairs of guidance and temperature
     per_class: int = 100,               # number of samples of each class for each pair, at least 2
-    root: str | Path | None = None,     # folder of CIFAR-10; None: as `load_images` finds it
+    data: str | Path | None = None,     # images, as `load_images` takes them; None: CIFAR-10
     seed: int = 1,                      # seed of the samples
     test_images: int | None = None,     # number of test images to compare with; None: all
 ) -> dict:                              # the record
@@ -231,8 +240,8 @@ def sampling_experiment(
     # an impossible setting is found first
     dials = [SamplingDefaults(cfg_scale=cfg_scale, temperature=temperature)
              for cfg_scale, temperature in settings]
-    (bridge, _), test = _with_generator(model), load_images("test", root, test_images)
-    labels, judge = balanced_labels(len(test.classes), per_class), classifier.load_classifier("judge")
+    (bridge, _), test = _with_generator(model), load_images("test", data, test_images)
+    labels, judge = balanced_labels(len(test.classes), per_class), _judge_of(test)
     reference, runs = bridge.reconstruct(test.images), []
     for dial in dials:
         samples = bridge.generate(labels, cfg_scale=dial.cfg_scale, temperature=dial.temperature,
@@ -249,13 +258,13 @@ def ship_classifier(
     name: str,                        # 'features' or 'judge'
     folder: str | Path,               # folder of the weights
     epochs: float,                    # passes over the training images
-    root: str | Path | None = None,   # folder of CIFAR-10; None: as `load_images` finds it
+    data: str | Path | None = None,   # images, as `load_images` takes them; None: CIFAR-10
     seed: int = 0,                    # seed of initialisation, order and augmentation
 ) -> dict:                            # the record data/results/classifier-NAME.json
     "Train one classifier on CIFAR-10, store it, and measure the stored file on the test images."
     check_choice("name", name, tuple(classifier.CLASSIFIERS))
     started, curve = time.time(), []
-    training, test = load_images("train", root), load_images("test", root)
+    training, test = load_images("train", data), load_images("test", data)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = classifier.CLASSIFIERS[name](len(training.classes))
@@ -275,10 +284,45 @@ def ship_classifier(
     save_record(f"classifier-{name}", record)
     return record
 
+# %% ../nbs/experiments.ipynb #d973689b
+def ship_judge(
+    folder: str | Path,        # folder of the weights; the file becomes judge-DATA.safetensors
+    data: str = "drawn",       # name of the images, as `load_images` takes it
+    steps: int = 400,          # number of batches of 64 images
+    seed: int = 0,             # seed of initialisation, order and augmentation
+) -> dict:                     # the record data/results/classifier-judge-DATA.json
+    "Train a judge for another set, store it, and measure the stored file on the test images."
+    keep, started = _keeper(f"classifier-judge-{data}"), time.time()
+    training, test = load_images("train", data), load_images("test", data)
+    path = Path(folder) / f"judge-{data}.safetensors"
+    classifier.store_classifier(classifier.train_judge(training, test, steps, seed=seed), path)
+    reached = classifier.accuracy(classifier.read_classifier(path), test)
+    command = f"ship_judge({str(folder)!r}, {data!r}, {steps}, {seed})"
+    return keep(run_record(command, seed, started, accuracy=reached, data=training.source, steps=steps,
+                           classes=list(training.classes), test_images=len(test)))
+
+# %% ../nbs/experiments.ipynb #9c8debd6
+def record_demo(
+    data: str = "drawn",               # name of the images, as `load_images` takes it
+    seed: int = 0,                     # seed of everything
+    precision: str = "auto",           # precision of training: 'auto', 'fp32' or 'bf16'
+    out: str | Path = "runs/demo",     # folder of the run
+    fast: bool = False,                # True: a shortened run
+) -> dict:                             # the record data/results/demo-DATA.json
+    "Run the demo and keep its figures, with a picture of its samples, among the results."
+    keep = _keeper(f"demo-{data}")
+    record = run_demo(out, data, fast, seed, f"tokenbridge demo --data {data} --seed {seed}"
+                      + f" --precision {precision}" * (precision != "auto"), precision=precision)
+    bridge = TokenBridge.from_pretrained(out)
+    labels = balanced_labels(len(bridge.classes or ()), 10)
+    record["results"]["samples_png"] = picture_base64(bridge.generate(labels, seed=seed), 10)
+    record["results"]["threads"] = torch.get_num_threads()
+    return keep(record)
+
 # %% ../nbs/experiments.ipynb #51abbc8a
 def shipped_figures(
     name: str = "cifar-tiny",         # a shipped model; the record becomes data/results/NAME.json
-    root: str | Path | None = None,   # folder of CIFAR-10; None: as `load_images` finds it
+    data: str | Path | None = None,   # images, as `load_images` takes them; None: CIFAR-10
     per_class: int = 100,             # number of samples of each class, at least 2
     seed: int = 0,                    # seed of hidden tokens and samples
 ) -> dict:                            # the record, also written beside the weights as metrics.json
@@ -286,7 +330,7 @@ def shipped_figures(
     folder, keep, started = pretrained_folder(name), _keeper(name), time.time()
     check_int("per_class", per_class, 2)
     check_seed(seed)
-    (bridge, _), training, test = _with_generator(name), load_images("train", root), load_images("test", root)
+    (bridge, _), training, test = _with_generator(name), load_images("train", data), load_images("test", data)
     tokens = bridge.tokenize_set(training, mirror=False)
     metrics, _ = measure(bridge, test, tokens, per_class, seed=seed, progress=True)
     command = f"tokenbridge evaluate --model {name} --samples {per_class} --seed {seed} --out metrics.json"

@@ -100,6 +100,10 @@ RECIPES = {
         vae=TrainConfig(steps=280, batch_size=64, lr=1e-3, warmup=50, weight_decay=0.0, channels_last=True),
         ar=TrainConfig(steps=650, batch_size=32, optimizer="muon", lr=2e-3, muon_lr=1.5e-2),
         cfg_scale=8.0, temperature=0.85, per_class=30, test_images=1000, train_images=8000),
+    "demo-drawn": Recipe(
+        vae=TrainConfig(steps=280, batch_size=64, lr=1e-3, warmup=50, weight_decay=0.0, channels_last=True),
+        ar=TrainConfig(steps=1200, batch_size=64, optimizer="muon", lr=2e-3, muon_lr=1.5e-2),
+        perceptual_weight=0.0, cfg_scale=2.0, temperature=0.9, per_class=30, test_images=1000, mirror=False),
     "fast": Recipe(
         vae=TrainConfig(steps=6, batch_size=16, lr=1e-3, warmup=2, weight_decay=0.0, channels_last=True,
                         log_every=2),

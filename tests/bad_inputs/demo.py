@@ -10,10 +10,12 @@ FILE.write_text("a file, not a folder")
 ROWS = {
     "write_pictures": "internal: called by run_demo",
     "compare": "internal: formats what `measure` gives",
-    "shipped_metrics": "internal: has no arguments",
+    "known_metrics": "internal: an unknown set has no known figures",
     "run_demo": [
         (lambda: demo.run_demo(FILE / "demo", fast=True), OSError, "file"),
-        (lambda: demo.run_demo(FILE.parent / "demo", root=FILE.parent, fast=True), FileNotFoundError,
-         "no data_batch_1.bin"),
+        (lambda: demo.run_demo(FILE.parent / "demo", data=FILE.parent, fast=True), ValueError,
+         "expected images, found none"),
+        (lambda: demo.run_demo(FILE.parent / "demo", data="no-such", fast=True), FileNotFoundError,
+         "data: expected one of cifar10, drawn"),
     ],
 }

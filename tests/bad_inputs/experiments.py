@@ -32,6 +32,8 @@ ROWS = {
         (lambda: experiments.sampling_experiment(None, seed=-1), ValueError, "seed: expected an integer in"),
         (lambda: experiments.sampling_experiment(None, per_class=1), ValueError,
          "per_class: expected an integer of at least 2, got 1"),
+        (lambda: experiments.sampling_experiment(None, data="drawn-rich", test_images=10), ValueError,
+         "data: expected images that a shipped judge knows, got drawn-rich"),
         (lambda: experiments.sampling_experiment(None, "no-such"), FileNotFoundError,
          "no shipped weights 'no-such'")],
     "collect_sweep": [(lambda: experiments.collect_sweep(("no-such-record",)), OSError, "no-such-record")],
@@ -43,6 +45,15 @@ ROWS = {
     ],
     "ship_classifier": [(lambda: experiments.ship_classifier("eye", Path('runs'), 1), ValueError,
                          "name: expected one of 'features', 'judge', got 'eye'")],
+    "ship_judge": [
+        (lambda: experiments.ship_judge("runs", "no such"), ValueError, "name: expected letters"),
+        (lambda: experiments.ship_judge("runs", "no-such"), FileNotFoundError,
+         "data: expected one of cifar10, drawn, drawn-rich or a folder, got no-such"),
+    ],
+    "record_demo": [
+        (lambda: experiments.record_demo("../x"), ValueError, "name: expected letters"),
+        (lambda: experiments.record_demo("no-such"), FileNotFoundError, "data: expected one of cifar10, drawn"),
+    ],
     "step_profile": [
         (lambda: experiments.step_profile("../x"), ValueError, "name: expected letters"),
         (lambda: experiments.step_profile(None, 0), ValueError,
