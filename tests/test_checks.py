@@ -94,6 +94,12 @@ def test_each_key_with_a_default_may_be_missing():
             c.config_from_dict(Outer, broken, "f")
 
 
+def test_refused_gives_the_message():
+    message = c.refused(lambda: c.check_int("x", 0, 1), "at least 1")
+    assert message == "x: expected an integer of at least 1, got 0"
+    assert "division" in c.refused(lambda: 1 / 0)
+
+
 def test_fast_follows_the_environment(monkeypatch):
     monkeypatch.setenv("TOKENBRIDGE_FAST", "1")
     assert c.fast(10, 1) == 1

@@ -16,6 +16,12 @@ BIRDS = ("crane (bird)", "otter, sea otter", "crane (machine)")
 
 ROWS = {
     "documented": "internal: our own modules call it with their names",
+    "refused": [
+        (lambda: c.refused(lambda: 3, "two"), AssertionError,
+         "went through with 3, expected an error with 'two'"),
+        (lambda: c.refused(lambda: c.check_int("x", 0, 1), "of at least 2"), AssertionError,
+         "expected an error with 'of at least 2', got 'x: expected an integer of at least 1, got 0'"),
+    ],
     "check_tensor": [
         (lambda: c.check_tensor("x", [1.0], "b", "float"), ValueError,
          "x: expected a tensor of shape (b), got list"),
