@@ -31,6 +31,21 @@ def real_images() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    "The built wheel in an environment of its own, with a copy of the lessons: made once for all workers."
+    from filelock import FileLock
+
+    from tests.tools import installed
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "installed"
+    with FileLock(f"{home}.lock"):
+        if not (home / "made").exists():
+            installed.installed_place(home, installed.build_wheel(home))
+            (home / "made").touch()
+    return installed.Place(home)
+
+
 @pytest.fixture
 def without_settings(monkeypatch) -> None:
     "No TOKENBRIDGE_* variable of the developer's shell reaches the test."

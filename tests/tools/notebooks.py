@@ -9,7 +9,10 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import tokenize
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,9 +152,10 @@ def real_images() -> Path | None:
     return None
 
 
-def environment(fast: bool, data: Path | None) -> dict[str, str]:
-    "The environment of a lesson: offline (a proxy that does not answer), this kernel, no private settings."
-    env = {key: value for key, value in os.environ.items() if not key.startswith("TOKENBRIDGE_")}
+def environment(fast: bool, data: Path | None, alone: bool = False) -> dict[str, str]:
+    "A lesson's environment: offline (a proxy that does not answer), no private settings; `alone`: no paths."
+    env = {key: value for key, value in os.environ.items()
+           if not key.startswith("TOKENBRIDGE_") and not (alone and key == "PYTHONPATH")}
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     env |= nowhere | {"no_proxy": "127.0.0.1,localhost", "NO_PROXY": "127.0.0.1,localhost",
                       "HF_HUB_OFFLINE": "1"}
@@ -165,27 +169,51 @@ class LessonFailed(Exception):
     "A cell of a lesson raised an error; the message shows the cell."
 
 
-def execute(name: str, fast: bool = False, data: Path | None = None, timeout: int = 1500) -> dict:
-    "Execute a notebook from a fresh kernel and return it with its new outputs; nothing is written."
+def execute(name: str, fast: bool = False, data: Path | None = None, timeout: int = 1500,
+            folder: Path | None = None, python: Path | None = None) -> dict:
+    """Execute a notebook from a fresh kernel and return it with its new outputs; nothing is written.
+
+    `folder` holds the notebooks (None: those of the checkout), `python` runs them (None: this interpreter).
+    """
     # before the import: the kernel of this interpreter, not the user's
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     import nbclient
     import nbformat
-    notebook = nbformat.read(NBS / f"{name}.ipynb", as_version=4)
+    folder = folder or NBS
+    notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     client = nbclient.NotebookClient(notebook, timeout=timeout, kernel_name="python3",
-                                     resources={"metadata": {"path": str(NBS)}}, record_timing=False,
+                                     resources={"metadata": {"path": str(folder)}}, record_timing=False,
                                      extra_arguments=["--log-level=ERROR"])
     try:
-        client.execute(env=environment(fast, data))
+        with kernel_of(client, python):
+            client.execute(env=environment(fast, data, alone=python is not None))
     except nbclient.exceptions.CellExecutionError as error:
         raise LessonFailed(f"{name}.ipynb, {_where(notebook)}:\n{_plain(str(error))}") from None
     except (nbclient.exceptions.CellTimeoutError, nbclient.exceptions.DeadKernelError) as error:
         raise LessonFailed(f"{name}.ipynb: {_plain(str(error))}") from None
     return copy.deepcopy(dict(notebook))
+
+
+@contextmanager
+def kernel_of(client, python: Path | None) -> Iterator[None]:
+    "Let a notebook's client start its kernel with another interpreter; None: with this one."
+    if python is None:
+        yield
+        return
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    with tempfile.TemporaryDirectory() as temporary:
+        start = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        (Path(temporary) / "lesson").mkdir()
+        (Path(temporary) / "lesson" / "kernel.json").write_text(
+            json.dumps({"argv": start, "display_name": "lesson", "language": "python"}), encoding="utf-8")
+        specs = KernelSpecManager(kernel_dirs=[temporary])
+        client.km = AsyncKernelManager(kernel_name="lesson", kernel_spec_manager=specs)
+        yield
 
 
 def _where(notebook) -> str:
