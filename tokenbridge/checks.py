@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['check_tensor', 'check_finite', 'check_indices', 'check_images', 'check_number', 'check_int', 'check_seed',
            'check_choice', 'find_class', 'config_from_dict', 'non_default', 'modes_restored', 'fast', 'print_runtime',
-           'documented']
+           'refused', 'documented']
 
 # %% ../nbs/checks.ipynb #b245f762
 import dataclasses
@@ -16,7 +16,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_type_hints
@@ -282,6 +282,21 @@ def print_runtime(
     seconds = time.time() - start
     print(f"runtime {seconds:.0f} s of a budget of {budget:.0f} s"
           + ("" if seconds <= budget else ": over budget"))
+
+# %% ../nbs/checks.ipynb #50e64309
+def refused(
+    call: Callable[[], Any],  # what must raise an error, such as `lambda: fast()`
+    contains: str = "",       # a part of the error's message
+) -> str:                     # the message
+    "Return the message with which a call is refused; AssertionError if it is not, or says something else."
+    try:
+        result = call()
+    except Exception as error:   # whatever kind: the message is what counts
+        message = str(error)
+    else:
+        raise AssertionError(f"went through with {result!r:.80}, expected an error with {contains!r}")
+    assert contains in message, f"expected an error with {contains!r}, got {message!r}"
+    return message
 
 # %% ../nbs/checks.ipynb #47e196d7
 _COMMENTED = re.compile(r"\s*(?:\) -> .*?:|\*{0,2}(?P<name>\w+)\b[^#]*?)\s*#\s*(?P<comment>.*)")
