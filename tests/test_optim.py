@@ -19,6 +19,7 @@ from tokenbridge.optim import (
     learning_rate,
     make_optimizers,
     orthogonalize,
+    shortened,
     split_parameters,
     weights_swapped,
 )
@@ -57,6 +58,18 @@ def test_trapezoid_at_known_places():
     assert flat_until(config) == 60
     assert [learning_rate(step, config)
             for step in (0, 9, 10, 60, 80, 100, 500)] == pytest.approx([0.1, 1, 1, 1, 0.6, 0.2, 0.2])
+
+
+@given(st.integers(1, 400), st.integers(0, 100), st.integers(1, 4000))
+def test_shortened_warm_ups_fit_and_never_grow(steps, warmup, wanted):
+    config = TrainConfig(steps, warmup=warmup, lr=2.0, schedule="trapezoid")
+    other = shortened(config, wanted)
+    assert replace(other, steps=steps, warmup=warmup) == config and other.steps == wanted
+    assert other.warmup <= warmup and other.warmup <= max(wanted // 10, wanted * warmup / steps)
+    if wanted >= steps:
+        assert other.warmup == warmup
+    if 10 * warmup <= wanted:
+        assert other.warmup == warmup, "long enough: a run may be made longer"
 
 
 # ---- averaged weights

@@ -6,15 +6,18 @@ import json
 import math
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -23,10 +26,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests import training_runs
 from tests.training_runs import same
-from tokenbridge import checkpoints, training
+from tokenbridge import checkpoints, processes, training
 from tokenbridge.checkpoints import Checkpoint, load_checkpoint, newest_checkpoint
 from tokenbridge.files import load_tensors
-from tokenbridge.optim import Muon, TrainConfig, ema_init, learning_rate
+from tokenbridge.optim import Muon, TrainConfig, ema_init, learning_rate, shortened
 from tokenbridge.training import choose_precision, keep_freed_memory, layers_compiled, step_seed, train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -121,16 +124,20 @@ def test_same_arguments_same_run_and_no_global_randomness():
     assert not same(first.ema, train(**other | dict(config=replace(other["config"], seed=4))).ema)
 
 
-def stop_after(step):
+class Pulled(Exception):
+    "The plug, for a run that ends without a word."
+
+
+def pull_after(step):
     def on_step(done, _):
         if done == step:
-            raise KeyboardInterrupt
+            raise Pulled
     return on_step
 
 
 def interrupted(tmp_path, step, task="images"):
-    with pytest.raises(KeyboardInterrupt):
-        train(**training_runs.make(task), folder=tmp_path, on_step=stop_after(step))
+    with pytest.raises(Pulled):
+        train(**training_runs.make(task), folder=tmp_path, on_step=pull_after(step))
     return tmp_path / "checkpoints"
 
 
@@ -206,12 +213,12 @@ def test_existing_checkpoints_are_not_overwritten(finished):
 CHANGED = dict(steps=40, batch_size=16, accumulation=1, optimizer="muon", lr=2e-3, muon_lr=1e-3,
                final_lr=1e-5, warmup=6, schedule="constant",
                cooldown=0.5, betas=(0.9, 0.99), weight_decay=0.0, clip_norm=2.0, ema_decay=0.99,
-               precision="bf16", channels_last=False, seed=9,
-               log_every=6, eval_every=9)
+               precision="bf16", channels_last=False, seed=9)
 
 
 def test_the_table_of_changes_is_complete():
-    assert set(CHANGED) | {"save_every"} == {field.name for field in fields(TrainConfig)}
+    free = {"save_every", "log_every", "eval_every"}
+    assert set(CHANGED) | free == {field.name for field in fields(TrainConfig)}
 
 
 def test_a_changed_optimizer_is_named(tmp_path):   # of a network with blocks, which Muon could train
@@ -254,6 +261,235 @@ def test_save_every_may_change(tmp_path, finished):
     assert_same_runs(tmp_path, finished, ignore={"save_every"})
 
 
+def test_what_is_logged_and_measured_may_change(tmp_path, finished):
+    interrupted(tmp_path, 20)   # the checkpoint is of step 16, the rows are of steps 5, 10, 15
+    arguments = training_runs.make("images")
+    other = replace(arguments["config"], log_every=7, eval_every=24)
+    history = train(**arguments | dict(config=other), folder=tmp_path, resume=True).history
+    assert [(row["step"], "size" in row) for row in history] == [
+        (5, False), (10, False), (15, True), (21, False), (24, True), (28, False), (35, False), (36, True)]
+    assert same(files_of(tmp_path).model, files_of(finished).model)
+    assert same(files_of(tmp_path).ema, files_of(finished).ema)
+
+
+# ---- stopped on purpose
+
+@pytest.mark.parametrize("step", [1, 7, 15, 16])   # 15: an evaluation; 16: a checkpoint anyway
+def test_a_run_that_on_step_stops_goes_on_bit_equal(tmp_path, finished, step):
+    stopped = train(**training_runs.make("images"), folder=tmp_path, on_step=lambda done, _: done == step)
+    assert stopped.steps == files_of(tmp_path).step == step
+    assert stopped.history == files_of(tmp_path).history and same(stopped.ema, files_of(tmp_path).ema)
+    assert train(**training_runs.make("images"), folder=tmp_path, resume=True).steps == 36
+    assert_same_runs(tmp_path, finished)
+
+
+@pytest.mark.parametrize("answer, steps",
+                         [(True, 1), (np.True_, 1), (False, 3), (None, 3), (1, 3), ([True], 3)])
+def test_only_true_stops(answer, steps):
+    arguments = training_runs.make("images", replace(training_runs.CONFIG, steps=3))
+    assert train(**arguments, on_step=lambda step, scalars: answer).steps == steps
+
+
+def test_a_writer_of_three_lines(tmp_path):
+    class SummaryWriter(list):
+        def add_scalar(self, name, value, step):
+            self.append((name, value, step))
+
+    writer = SummaryWriter()
+    arguments = training_runs.make("tokens", replace(training_runs.CONFIG, steps=2))
+    train(**arguments,
+          on_step=lambda step, scalars: [writer.add_scalar(*pair, step) for pair in scalars.items()])
+    assert [(name, step) for name, value, step in writer] == [
+        (name, step) for step in (1, 2) for name in ("loss", "hidden", "grad_norm")]
+    assert all(type(value) is float for _, value, _ in writer)
+
+
+def test_ctrl_c_is_raised_again_after_saving(tmp_path, finished):
+    def on_step(step, scalars):
+        if step == 13:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=f"stopped after step 13 of 36; saved in {tmp_path}"):
+        train(**training_runs.make("images"), folder=tmp_path, on_step=on_step)
+    assert files_of(tmp_path).step == 13
+    train(**training_runs.make("images"), folder=tmp_path, resume=True)
+    assert_same_runs(tmp_path, finished)
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 13 of 36; nothing saved: no folder"):
+        train(**training_runs.make("images"), on_step=on_step)
+
+
+@pytest.mark.parametrize("where", ["batch", "optimizer", "evaluate", "last"])
+def test_a_signal_waits_for_the_end_of_the_step(tmp_path, finished, where, capfd):
+    "Wherever it comes, the step is whole when it is saved; the usual handler is back afterwards."
+    arguments, seen = training_runs.make("images"), []
+
+    def press(function, calls):
+        def pressing(*given, **named):
+            seen.append(1)
+            if len(seen) == calls:
+                signal.raise_signal(signal.SIGINT)
+            return function(*given, **named)
+        return pressing
+
+    if where in ("batch", "last"):
+        arguments["make_batch"] = press(arguments["make_batch"], 72 if where == "last" else 19)
+    if where == "evaluate":
+        arguments["evaluate"] = press(arguments["evaluate"], 1)
+    step = press(torch.optim.AdamW.step, 10) if where == "optimizer" else torch.optim.AdamW.step
+    expected = {"batch": 10, "optimizer": 10, "evaluate": 15, "last": 36}[where]
+    with mock.patch.object(torch.optim.AdamW, "step", step), \
+            pytest.raises(KeyboardInterrupt, match=f"stopped after step {expected} of 36"):
+        train(**arguments, folder=tmp_path)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert files_of(tmp_path).step == expected
+    assert capfd.readouterr().err == "\nends after this step; Ctrl-C again: at once\n"
+    train(**training_runs.make("images"), folder=tmp_path, resume=True)
+    assert_same_runs(tmp_path, finished)
+
+
+def test_a_handler_of_the_callers_own_stays():
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        arguments = training_runs.make("images", replace(training_runs.CONFIG, steps=2))
+        assert train(**arguments, on_step=lambda *_: signal.raise_signal(signal.SIGINT)).steps == 2
+        assert pressed == [signal.SIGINT] * 2
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_thread_trains_without_a_handler():
+    results = []
+    arguments = training_runs.make("images", replace(training_runs.CONFIG, steps=2))
+    worker = threading.Thread(target=lambda: results.append(train(**arguments)))
+    worker.start()
+    worker.join()
+    assert results[0].steps == 2
+
+
+@pytest.fixture(scope="module")
+def pressed(tmp_path_factory):
+    "Trainings in processes of their own that got real signals, and what became of them."
+    root = tmp_path_factory.mktemp("pressed")
+    done = launch("tests.training_runs", "pressed", root)
+    assert done.returncode == 0, done.stderr
+    return root, json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_real_signals_leave_a_whole_step(pressed, finished):
+    root, ends, said = pressed
+    assert [end for end, _ in ends["once"]] == ["KeyboardInterrupt"] * 2 + ["done"], said
+    stopped = [int(step) for step in re.findall(r"stopped after step (\d+) of 36; saved in .*/once", said)]
+    expected = [f"step-{step:06d}" for step in [*stopped, 36]]
+    assert [names[-1] for _, names in ends["once"]] == expected
+    assert 3 <= stopped[0] < stopped[1]
+    assert_same_runs(root / "once", finished)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_second_signal_while_saving_leaves_the_last_checkpoint(pressed, finished):
+    root, ends, said = pressed
+    (first, names), (last, _) = ends["twice"]
+    assert first == "KeyboardInterrupt" and last == "done", said
+    assert "ended at once: steps after the last checkpoint are lost" in said
+    assert names == [".writing-000010", "step-000008"]   # none is torn, and the newest is the last whole one
+    assert_same_runs(root / "twice", finished)
+
+
+def test_two_processes_stop_after_the_same_step(tmp_path):
+    "One of them gets the signal, twice and at once, as launchers send it."
+    done = launch("torch.distributed.run", "--standalone", "--nproc_per_node", 2, "-m", "tests.training_runs",
+                  "pressed_together", tmp_path / "two")
+    assert [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)] == [
+        [[4, 4], [9, 9], 36]] * 2, done.stderr
+    train(**training_runs.make("tokens"), folder=tmp_path / "one")
+    assert_same_runs(tmp_path / "one", tmp_path / "two", ignore={"accumulation", "processes"})
+
+
+# ---- changed on purpose
+
+def calmer(**settings):
+    arguments = training_runs.make("images")
+    return arguments | dict(config=replace(arguments["config"], **settings))
+
+
+@pytest.mark.parametrize("where", [13, 15, 16])   # in a row, at its end, and one step after it
+def test_a_named_setting_may_change_and_is_noted(tmp_path, where, finished):
+    train(**training_runs.make("images"), folder=tmp_path, on_step=lambda step, _: step == where)
+    result = train(**calmer(lr=2e-4, clip_norm=0.5), folder=tmp_path, resume=True, change=("lr", "clip_norm"))
+    rows = {row["step"]: row for row in result.history}
+    note = {"old_lr": 1e-3, "new_lr": 2e-4, "old_clip_norm": 1.0, "new_clip_norm": 0.5}
+    assert {key: value for key, value in rows[where].items() if key in note} == note
+    assert [step for step, row in rows.items() if "new_lr" in row] == [where]
+    straight = {row["step"]: row for row in files_of(finished).history}
+    assert rows[10] == straight[10] and rows[20] != straight[20]
+    before, after = (replace(training_runs.CONFIG, lr=lr) for lr in (1e-3, 2e-4))
+    assert rows[where]["lr"] == learning_rate(where - 1, before)
+    assert rows[20]["lr"] == learning_rate(19, after)
+    assert all(isinstance(value, (int, float)) for row in rows.values() for value in row.values())
+    lines = (tmp_path / "history.jsonl").read_text().splitlines()
+    assert result.history == [json.loads(line) for line in lines]
+    # from now on these are the run's own settings
+    with pytest.raises(ValueError, match="^lr: the checkpoint was trained with 0.0002, resumed with 0.001"):
+        train(**training_runs.make("images"), folder=tmp_path, resume=True)
+
+
+def test_a_run_that_changed_is_the_same_when_it_is_killed(tmp_path):
+    for folder in ("once", "killed"):
+        train(**training_runs.make("images"), folder=tmp_path / folder, on_step=lambda step, _: step == 13)
+    again = dict(resume=True, change=("lr",))
+    train(**calmer(lr=2e-4), folder=tmp_path / "once", **again)
+    for step in (15, 26, 29):   # before the first checkpoint after the change, and after it
+        with pytest.raises(Pulled):
+            train(**calmer(lr=2e-4), folder=tmp_path / "killed", on_step=pull_after(step), **again)
+    train(**calmer(lr=2e-4), folder=tmp_path / "killed", **again)
+    assert_same_runs(tmp_path / "once", tmp_path / "killed")
+
+
+def test_a_muon_rate_may_change_and_counts(tmp_path):
+    folder, other = tmp_path / "one", tmp_path / "two"
+    ends = []
+    for place, rate in ((folder, 2e-3), (other, 1e-4)):
+        train(**training_runs.make("tokens"), folder=place, on_step=lambda step, _: step == 20)
+        arguments = training_runs.make("tokens")
+        arguments["config"] = replace(arguments["config"], muon_lr=rate)
+        ends.append(train(**arguments, folder=place, resume=True, change=["muon_lr"]))
+    assert not any("new_muon_lr" in row for row in ends[0].history), "named, but equal: nothing to note"
+    assert [row["step"] for row in ends[1].history if row.get("new_muon_lr") == 1e-4] == [20]
+    assert not same(ends[0].ema, ends[1].ema)
+
+
+def test_a_change_after_the_end_is_not_noted(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    before = (finished / "history.jsonl").read_text()
+    train(**calmer(lr=2e-4), folder=tmp_path / "run", resume=True, change=("lr",))
+    assert (tmp_path / "run" / "history.jsonl").read_text() == before
+
+
+def test_what_is_not_named_stays_an_error(finished):
+    with pytest.raises(ValueError, match="^clip_norm: .* or name clip_norm in `change`$"):
+        train(**calmer(lr=2e-4, clip_norm=0.5), folder=finished, resume=True, change=("lr",))
+    with pytest.raises(ValueError, match="^seed: .*use the same value or another folder$"):
+        train(**calmer(seed=9), folder=finished, resume=True)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])   # with the second, `steps` alone might differ
+def test_what_was_typed_is_named(tmp_path, schedule):
+    config = replace(training_runs.CONFIG, schedule=schedule)
+    train(**training_runs.make("images", config), folder=tmp_path, on_step=lambda step, _: step == 10)
+    with pytest.raises(ValueError, match="^steps: the checkpoint was trained with 36, resumed with 18"):
+        train(**training_runs.make("images", shortened(config, 18)), folder=tmp_path, resume=True)
+    with pytest.raises(ValueError, match="^warmup: the checkpoint was trained with 5, resumed with 2"):
+        train(**training_runs.make("images", replace(config, warmup=2)), folder=tmp_path, resume=True)
+
+
+def test_results_are_printed_in_a_line(finished):
+    result = train(**training_runs.make("images"), folder=finished, resume=True)
+    assert repr(result) == "TrainResult(steps=36)"
+    assert len(repr(files_of(finished))) < 1000
+
+
 @pytest.mark.parametrize("schedule, old, new, where", [
     ("trapezoid", dict(steps=100), dict(), 20),
     ("trapezoid", dict(steps=30, cooldown=0.1), dict(cooldown=0.25), 20),
@@ -263,9 +499,8 @@ def test_a_level_run_may_change_its_end(tmp_path, schedule, old, new, where):
     wanted = replace(training_runs.CONFIG, schedule=schedule, **new)
     straight = train(**training_runs.make("images", wanted))
     first = training_runs.make("images", replace(wanted, **old))
-    stop = lambda step, scalars: (_ for _ in ()).throw(KeyboardInterrupt) if step > where else None
-    with pytest.raises(KeyboardInterrupt) if first["config"].steps > where else nullcontext():
-        train(**first, folder=tmp_path, on_step=stop)
+    with pytest.raises(Pulled) if first["config"].steps > where else nullcontext():
+        train(**first, folder=tmp_path, on_step=pull_after(where + 1))
     again = train(**training_runs.make("images", wanted), folder=tmp_path, resume=True)
     assert again.history == straight.history
     assert all(torch.equal(again.ema[name], straight.ema[name]) for name in straight.ema)
@@ -276,9 +511,8 @@ def test_a_level_run_may_change_its_end(tmp_path, schedule, old, new, where):
     ("trapezoid", "cooldown", dict(cooldown=0.9))])
 def test_an_end_that_has_begun_may_not_change(tmp_path, schedule, name, changes):
     config = replace(training_runs.CONFIG, schedule=schedule)
-    stop = lambda step, scalars: (_ for _ in ()).throw(KeyboardInterrupt) if step > 20 else None
-    with pytest.raises(KeyboardInterrupt):
-        train(**training_runs.make("images", config), folder=tmp_path, on_step=stop)
+    with pytest.raises(Pulled):
+        train(**training_runs.make("images", config), folder=tmp_path, on_step=pull_after(21))
     with pytest.raises(ValueError, match=f"^{name}: the checkpoint was trained with"):
         train(**training_runs.make("images", replace(config, **changes)), folder=tmp_path, resume=True)
 
@@ -820,7 +1054,8 @@ def test_one_process_does_not_import_accelerate():
     done = launch("tests.training_runs", "program", """
 import sys
 from tests import training_runs
-from tokenbridge.training import one_after_the_other, train
+from tokenbridge.processes import one_after_the_other
+from tokenbridge.training import train
 with one_after_the_other():
     train(**training_runs.make("images", training_runs.replace(training_runs.CONFIG, steps=1)))
 print("accelerate" in sys.modules)
@@ -831,9 +1066,9 @@ print("accelerate" in sys.modules)
 def test_without_a_launcher_this_is_the_main_process(monkeypatch):
     for name in ("WORLD_SIZE", "RANK"):
         monkeypatch.delenv(name, raising=False)
-    assert training.processes_started() == 1 and training.is_main_process()
+    assert processes.processes_started() == 1 and processes.is_main_process()
     monkeypatch.setenv("RANK", "1")
-    assert not training.is_main_process()
+    assert not processes.is_main_process()
 
 
 def test_one_goes_ahead_of_the_others(tmp_path):

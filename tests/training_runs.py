@@ -19,7 +19,8 @@ from torch import nn
 from tokenbridge import checkpoints
 from tokenbridge.files import save_tensors
 from tokenbridge.optim import Muon, TrainConfig
-from tokenbridge.training import one_after_the_other, train
+from tokenbridge.processes import one_after_the_other
+from tokenbridge.training import train
 
 CONFIG = TrainConfig(36, batch_size=8, accumulation=2, warmup=5, log_every=5, save_every=8, eval_every=15,
                      precision="fp32", seed=3)
@@ -244,6 +245,84 @@ def killed_and_finished(task: str, folder: str) -> list:
     return ends + [(os.waitpid(process, 0)[1], [])]
 
 
+def pressed_at_step(folder: str, step: int) -> str:
+    "Resume a training in a child, press Ctrl-C once it has done so many steps; how it ended."
+    def work(pipe):
+        train(**make("images"), folder=folder, resume=True,
+              on_step=lambda *_: (os.write(pipe, b"."), time.sleep(0.01))[1])
+    process, pipe = in_fork(work)
+    for _ in range(step):
+        os.read(pipe, 1)
+    os.kill(process, signal.SIGINT)
+    os.close(pipe)
+    return how_it_ended(process)
+
+
+def how_it_ended(process: int) -> str:
+    "Wait for a child that `in_fork` has begun."
+    return {0: "done", 1: "KeyboardInterrupt"}[os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])]
+
+
+def pressed(root: str) -> None:
+    "Stop trainings by real signals, go on, and print how each part ended and what it left."
+    import torch._dynamo  # noqa: F401  the slow import once, before the forks
+    signal.signal(signal.SIGINT, signal.default_int_handler)   # a parent in the background has it ignored
+    ends = {}
+    once, twice = str(Path(root) / "once"), str(Path(root) / "twice")
+    contents = lambda folder: [path.name for path in sorted(Path(folder).glob("checkpoints/*"))]
+    ends["once"] = [(pressed_at_step(once, 3), contents(once)), (pressed_at_step(once, 9), contents(once)),
+                    (finished(once), contents(once))]
+    ends["twice"] = [(pressed_while_saving(twice), contents(twice)), (finished(twice), contents(twice))]
+    print(json.dumps(ends))
+
+
+def pressed_while_saving(folder: str) -> str:
+    "A training whose tenth step is interrupted, and once more, a second later, within the checkpoint."
+    def work(pipe):
+        save, press = checkpoints.save_tensors, lambda: os.kill(os.getpid(), signal.SIGINT)
+
+        def slow(path, tensors):
+            save(path, tensors)
+            if "writing-000010" in str(path):
+                press()           # counts as the first one, half a second ago
+                time.sleep(1.0)
+                press()
+        checkpoints.save_tensors = slow
+        train(**make("images"), folder=folder, on_step=lambda step, _: press() if step == 10 else None)
+    process, pipe = in_fork(work)
+    os.close(pipe)
+    return how_it_ended(process)
+
+
+def finished(folder: str) -> str:
+    "The training comes to its end in a child."
+    process, pipe = in_fork(lambda _: train(**make("images"), folder=folder, resume=True))
+    os.close(pipe)
+    return how_it_ended(process)
+
+
+def pressed_together(folder: str) -> None:
+    "One of two processes: stopped by the other's `on_step`, then by a signal to one; at which steps."
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    task, ends = lambda: make("tokens", replace(CONFIG, accumulation=1)), []
+    rank, newest = int(os.environ["RANK"]), lambda: checkpoints.newest_checkpoint(folder).name[-1]
+    ends.append([train(**task(), folder=folder, on_step=lambda step, _: step == 4 + 2 * rank).steps,
+                 int(newest())])
+
+    def press(step, _):
+        if (step, rank) == (9, 1):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+    try:
+        train(**task(), folder=folder, resume=True, on_step=press)
+    except KeyboardInterrupt as stopped:
+        ends.append([int(str(stopped).split()[3]), int(newest())])
+    ends.append(train(**task(), folder=folder, resume=True).steps)
+    (Path(folder).parent / f"{rank}.json").write_text(json.dumps(ends))
+    sys.stdout.flush()
+    os._exit(0)
+
+
 def distributed(task: str, folder: str) -> None:
     "One of several processes, started by torchrun; judged by its files alone (gloo may abort at exit)."
     train(**make(task, replace(CONFIG, accumulation=1)), folder=folder)
@@ -280,5 +359,5 @@ def program(text: str) -> None:
 
 
 if __name__ == "__main__":
-    {"killed": killed, "distributed": distributed, "apart": apart, "queue": queue,
-     "program": program}[sys.argv[1]](*sys.argv[2:])
+    {"killed": killed, "distributed": distributed, "apart": apart, "queue": queue, "pressed": pressed,
+     "pressed_together": pressed_together, "program": program}[sys.argv[1]](*sys.argv[2:])

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Checkpoint', 'save_checkpoint', 'json_lines', 'disk_error', 'all_checkpoints', 'newest_checkpoint', 'load_checkpoint',
-           'pack_optimizers', 'unpack_optimizers_']
+           'difference', 'folder_lock', 'pack_optimizers', 'unpack_optimizers_']
 
 # %% ../nbs/checkpoints.ipynb #0e354f10
 import hashlib
@@ -13,8 +13,9 @@ import os
 import shutil
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,10 +29,10 @@ class Checkpoint:
     "All that a run needs in order to go on."
     step: int                    # steps done
     identity: dict               # the configuration and whatever else must be equal to go on
-    model: dict[str, Tensor]     # state dict
-    ema: dict[str, Tensor]       # state dict with averaged parameters
-    optimizer: dict[str, Tensor] # 'parameter|entry' -> tensor
-    history: list[dict]          # rows so far
+    model: dict[str, Tensor] = field(repr=False)      # state dict
+    ema: dict[str, Tensor] = field(repr=False)        # state dict with averaged parameters
+    optimizer: dict[str, Tensor] = field(repr=False)  # 'parameter|entry' -> tensor
+    history: list[dict] = field(repr=False)           # rows so far
     window: dict                 # sums since the last row
 
 # %% ../nbs/checkpoints.ipynb #2a6084a6
@@ -137,6 +138,34 @@ def load_checkpoint(
     tensors = {part: load_tensors(path / f"{part}.safetensors")[0] for part in _TENSOR_FILES}
     history = [json.loads(line) for line in (path / "history.jsonl").read_text().splitlines()]
     return Checkpoint(state["step"], state["identity"], history=history, window=state["window"], **tensors)
+
+# %% ../nbs/checkpoints.ipynb #441afb0a
+def difference(
+    name: str,  # what differs
+    old: Any,   # its value in the checkpoint
+    new: Any,   # its value now
+) -> str:       # one line
+    "Where two values differ, as deep as both are dictionaries, in words."
+    if isinstance(old, dict) and isinstance(new, dict):
+        key = next(key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key))
+        return difference(f"{name}.{key}", old.get(key), new.get(key))
+    return f"{name}: the checkpoint was trained with {old!r}, resumed with {new!r}"
+
+# %% ../nbs/checkpoints.ipynb #a974200d
+def folder_lock(
+    folder: Path | str,  # folder of the run; it is made if it is not there
+) -> Any:                # a context manager that gives the lock back; the end of the process does so, too
+    "Take the folder's lock; ValueError while another training has it."
+    from filelock import FileLock, Timeout
+    lock = FileLock(Path(folder) / ".lock", timeout=0)
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        return lock.acquire()
+    except Timeout:
+        raise ValueError(f"folder: another training is writing into {folder}; "
+                         "choose another folder") from None
+    except OSError as error:
+        raise disk_error(error, str(Path(folder) / ".lock"), newest_checkpoint(folder)) from None
 
 # %% ../nbs/checkpoints.ipynb #4e2c6a3f
 def pack_optimizers(

@@ -338,7 +338,7 @@ def _training_images(options):
     from tokenbridge.checkpoints import newest_checkpoint
     from tokenbridge.checks import check_int
     from tokenbridge.data import load_images
-    from tokenbridge.training import one_after_the_other
+    from tokenbridge.processes import one_after_the_other
     if not options.resume and newest_checkpoint(options.out):
         raise ValueError(f"out: {options.out} holds checkpoints; --resume goes on from them, "
                          "or choose another folder")
@@ -350,7 +350,7 @@ def _training_images(options):
 # %% ../nbs/17_cli.ipynb #ebef123b
 def _training_device(on: Machine):
     "The device of this name, if it is here and one can train on it."
-    from tokenbridge.training import training_device
+    from tokenbridge.processes import training_device
     return training_device(choose_device(on.device))
 
 
@@ -368,7 +368,7 @@ def _save(model, options, started: float, result, images: str) -> None:
     import torch
 
     from tokenbridge.files import read_json, write_json
-    from tokenbridge.training import is_main_process, processes_started
+    from tokenbridge.processes import is_main_process, processes_started
     if not is_main_process():
         return
     path = options.out / "record.json"

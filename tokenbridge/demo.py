@@ -30,7 +30,7 @@ from .evaluation import nearest_images
 from .files import pretrained_folder, read_json, results_folder, run_record, write_json
 from .model import ModelPreset, preset
 from .pipeline import TokenBridge, Tokenizer
-from .training import training_device
+from .processes import training_device
 
 # %% ../nbs/demo.ipynb #16d9228d
 def _row(columns: int, width: float = 3.2, height: float = 2.4) -> list[Any]:

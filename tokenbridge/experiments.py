@@ -42,9 +42,10 @@ from .generation import SamplingDefaults
 from .model import ARModel, count_parameters, preset
 from .optim import TrainConfig
 from .pipeline import TokenBridge, Tokenizer
+from .processes import training_device
 from .quantizer import gaussian_levels
 from .recipes import balanced_labels, fit_quantizer, measure, train_generator, train_vae
-from .training import keep_freed_memory, train, training_device
+from .training import keep_freed_memory, train
 
 # %% ../nbs/experiments.ipynb #69847e13
 def picture_base64(

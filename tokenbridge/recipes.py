@@ -41,8 +41,9 @@ from .generation import SamplingDefaults, generate_indices
 from .model import ARConfig, ARModel, preset
 from .optim import TrainConfig
 from .pipeline import TokenBridge, Tokenizer, round_weights_
+from .processes import is_main_process, training_device
 from .quantizer import Quantizer, dequantize, spectral_order
-from .training import TrainResult, check_compiler, is_main_process, seeded, train, training_device
+from .training import TrainResult, check_compiler, seeded, train
 
 # %% ../nbs/12_cifar.ipynb #4b30342a
 @dataclass(frozen=True)

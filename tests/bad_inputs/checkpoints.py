@@ -23,6 +23,11 @@ def full_disk(write):
         return write()
 
 
+def locked_twice(folder):
+    with t.folder_lock(folder), t.folder_lock(folder):
+        pass
+
+
 ROWS = {
     "Checkpoint": "internal: holds what train wrote; load_checkpoint checks the files",
     "save_checkpoint": [
@@ -45,6 +50,11 @@ ROWS = {
          "packed: expected entries of trained parameters, got 'weight|step'"),
         (lambda: t.unpack_optimizers_(nn.Linear(1, 1), [], {"x": torch.ones(())}), ValueError,
          "packed: expected entries of trained parameters, got 'x'"),
+    ],
+    "difference": "internal: words two values that differ",
+    "folder_lock": [
+        (lambda: t.folder_lock(A_FILE), OSError, "cannot write"),
+        (lambda: locked_twice(FOLDER / "locked"), ValueError, "folder: another training is writing into"),
     ],
     "all_checkpoints": "internal: an empty list where there is none",
     "json_lines": "internal: writes the rows that train made",

@@ -72,6 +72,10 @@ ROWS = {
         (config(eval_every=-1), ValueError, "eval_every: expected an integer of at least 0"),
     ],
     "flat_until": "internal: takes a TrainConfig, which has been checked",
+    "shortened": [
+        (lambda: t.shortened(CONFIG, 0), ValueError, "steps: expected an integer of at least 1, got 0"),
+        (lambda: t.shortened(CONFIG, 2.5), ValueError, "steps: expected an integer"),
+    ],
     "learning_rate": [
         (lambda: t.learning_rate(-1, CONFIG), ValueError, "step: expected an integer of at least 0, got -1"),
         (lambda: t.learning_rate(0.5, CONFIG), ValueError, "step: expected an integer"),

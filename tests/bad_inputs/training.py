@@ -41,13 +41,7 @@ def compile_layers(module, compiler_works=True):
         pass
 
 
-def no_gpu():
-    with mock.patch.object(torch.cuda, "is_available", return_value=False):
-        t.training_device("cuda")
-
-
 ROWS = {
-    "processes_started": "internal: reads what the launcher has set",
     "choose_precision": [
         (lambda: t.choose_precision("cpu", "half"), ValueError,
          "wanted: expected one of 'auto', 'fp32', 'bf16', got 'half'"),
@@ -64,12 +58,6 @@ ROWS = {
     "check_compiler": [
         (check_compiler, ValueError, "compiled: torch.compile does not work here: No working C++ compiler"),
     ],
-    "training_device": [
-        (lambda: t.training_device("tpu"), ValueError, "device: expected one of 'cpu', 'cuda', got 'tpu'"),
-        (no_gpu, ValueError, "device: expected 'cpu', got 'cuda', which is not available here"),
-    ],
-    "is_main_process": "internal: reads what the launcher has set",
-    "one_after_the_other": "internal: takes a device as training_device does, and without a launcher nothing",
     "seeded": "internal: takes a seed that step_seed made or a configuration checked",
     "step_seed": "internal: hashes its arguments, whatever they are",
     "TrainResult": "internal: what train returns",
@@ -89,6 +77,14 @@ ROWS = {
         (lambda: run(trainable="weight"), ValueError,
          "trainable: expected beginnings of names, such as ('weight',), got one string"),
         (lambda: run(resume=True), ValueError, "resume: expected a folder to go on from, got folder=None"),
+        (lambda: run(change="lr", resume=True, folder=FOLDER), ValueError,
+         "change: expected names of settings, such as ('lr',), got one string"),
+        (lambda: run(change=["rate"], resume=True, folder=FOLDER), ValueError,
+         "change: expected one of 'lr', 'muon_lr', 'final_lr', 'weight_decay', 'clip_norm', 'ema_decay', "
+         "got 'rate'"),
+        (lambda: run(change=["steps"], resume=True, folder=FOLDER), ValueError, "got 'steps'"),
+        (lambda: run(change=["lr"]), ValueError,
+         "change: expected resume=True, since a new training just has its lr"),
         (lambda: run(loss_fn=sometimes(), config=TrainConfig(2, batch_size=2, warmup=0)), ValueError,
          "loss_fn: expected the same scalars in every step"),
         (lambda: run(loss_fn=lambda module, batch, _: (module(batch[0]).sum(), {"mse": 1.0}),

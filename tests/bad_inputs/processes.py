@@ -1,0 +1,27 @@
+"Bad inputs of `processes`, and the message each must give."
+from unittest import mock
+
+import torch
+
+from tokenbridge import processes as t
+
+
+def no_gpu():
+    with mock.patch.object(torch.cuda, "is_available", return_value=False):
+        t.training_device("cuda")
+
+
+ROWS = {
+    "processes_started": "internal: reads what the launcher has set",
+    "is_main_process": "internal: reads what the launcher has set",
+    "one_after_the_other": "internal: takes a device as training_device does, and without a launcher nothing",
+    "start_processes": [
+        (lambda: t.start_processes("tpu"), ValueError, "device: expected one of 'cpu', 'cuda', got 'tpu'"),
+        (lambda: t.start_processes("cpu", 0), ValueError,
+         "accumulation: expected an integer of at least 1, got 0"),
+    ],
+    "training_device": [
+        (lambda: t.training_device("tpu"), ValueError, "device: expected one of 'cpu', 'cuda', got 'tpu'"),
+        (no_gpu, ValueError, "device: expected 'cpu', got 'cuda', which is not available here"),
+    ],
+}
