@@ -2,6 +2,8 @@
 import pytest
 import torch
 
+from tokenbridge.classifier import accuracy, find_judge
+from tokenbridge.data import drawn_images
 from tokenbridge.drawn import DRAWN_CLASSES, RICH_CLASSES, draw, draw_rich
 
 BOTH = [pytest.param(draw, DRAWN_CLASSES, id="drawn"), pytest.param(draw_rich, RICH_CLASSES, id="drawn-rich")]
@@ -66,3 +68,8 @@ def test_colours_places_and_sizes_vary_within_a_class():
         rows = torch.arange(32.0)
         centre = (mask.sum(2) * rows).sum(1) / mask.sum((1, 2))
         assert centre.std() > 0.8 and mask.sum((1, 2)).std() / mask.sum((1, 2)).mean() > 0.1
+
+
+def test_the_shipped_judge_knows_drawn_images():
+    judge = find_judge(DRAWN_CLASSES, "drawn", 32)
+    assert judge is not None and accuracy(judge, drawn_images(500, seed=9)) >= 0.98

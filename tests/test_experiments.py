@@ -1,8 +1,17 @@
 "Experiments: every trial begins from the same weights and tokens, and the records say what made them."
+import base64
+import io
+import shutil
+import time
+
 import pytest
+from PIL import Image
 
 from tests.tools import notebooks, tiny
 from tokenbridge import benchmark, experiments, files
+from tokenbridge.classifier import accuracy, read_classifier
+from tokenbridge.data import drawn_images
+from tokenbridge.drawn import DRAWN_CLASSES
 
 
 def drawn(split, root, limit=None):
@@ -86,3 +95,27 @@ def test_the_figures_of_a_shipped_model_are_written_to_both_places(monkeypatch, 
     assert files.read_json(tmp_path / "metrics.json") == files.read_json(tmp_path / "results" / "tiny.json")
     assert record["results"]["samples"]["per_class"] == 2
     assert record["command"].startswith("tokenbridge evaluate")
+
+
+def test_a_shipped_judge_says_what_it_knows(monkeypatch, tmp_path):
+    monkeypatch.setattr(experiments, "load_images", lambda split, data: drawn_images(40, seed=len(split)))
+    monkeypatch.setattr(files, "results_folder", lambda: tmp_path)
+    record = experiments.ship_judge(tmp_path, "drawn", steps=2)
+    judge = read_classifier(tmp_path / "judge-drawn.safetensors")
+    assert judge.classes == DRAWN_CLASSES and judge.source == "drawn"
+    assert record["results"]["accuracy"] == accuracy(judge, drawn_images(40, seed=4))
+    assert files.read_json(tmp_path / "classifier-judge-drawn.json") == record
+
+
+def test_a_demo_is_kept_with_its_samples(monkeypatch, tmp_path, tiny_folder):
+    def run(out, data, fast, seed, command, precision):
+        shutil.copytree(tiny_folder, out)
+        return files.run_record(command, seed, time.time(), data=data, fast=fast)
+
+    monkeypatch.setattr(experiments, "run_demo", run)
+    monkeypatch.setattr(files, "results_folder", lambda: tmp_path)
+    experiments.record_demo("drawn", 3, "fp32", tmp_path / "run", fast=True)
+    kept = files.read_json(tmp_path / "demo-drawn.json")
+    assert kept["command"] == "tokenbridge demo --data drawn --seed 3 --precision fp32"
+    picture = Image.open(io.BytesIO(base64.b64decode(kept["results"]["samples_png"])))
+    assert picture.width > 100 and len(picture.convert('L').getcolors(256)) > 10

@@ -9,7 +9,8 @@ from tests.tools.notebooks import ROOT
 
 ORDER = ["data", "vae", "quantizer", "transformer", "backbone", "head", "model", "optim", "training",
          "generation", "pipeline", "evaluation", "recipes", "official", "cli"]
-APPENDICES = ["checks", "files", "drawn", "cifar10", "pictures", "plots", "classifier", "checkpoints", "kl16", "processes"]
+APPENDICES = ["checks", "files", "drawn", "cifar10", "pictures", "plots", "classifier", "checkpoints", "kl16",
+              "processes"]
 LATE = ["benchmark", "demo", "experiments"]   # appendices that stand on everything
 ALLOWED = {"torch", "numpy", "einops", "PIL", "tqdm", "safetensors", "filelock", "matplotlib", "accelerate",
            "tyro", "huggingface_hub",

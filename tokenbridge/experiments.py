@@ -314,8 +314,8 @@ def record_demo(
     keep = _keeper(f"demo-{data}")
     record = run_demo(out, data, fast, seed, f"tokenbridge demo --data {data} --seed {seed}"
                       + f" --precision {precision}" * (precision != "auto"), precision=precision)
-    bridge = TokenBridge.from_pretrained(out)
-    labels = balanced_labels(len(bridge.classes or ()), 10)
+    bridge, ar = _with_generator(out)
+    labels = balanced_labels(ar.classes, 10)
     record["results"]["samples_png"] = picture_base64(bridge.generate(labels, seed=seed), 10)
     record["results"]["threads"] = torch.get_num_threads()
     return keep(record)
@@ -440,8 +440,10 @@ MADE_BY = {
     "vae-mse": "vae_experiment", "vae-perceptual": "vae_experiment", "vae-kl-1e-6": "vae_experiment",
     "vae-kl-1e-4": "vae_experiment", "kl-sweep": "collect_sweep", "optimizers": "optimizer_experiment",
     "mask-ratios": "mask_experiment", "sampling-settings": "sampling_experiment",
-    "sampling-demo": "sampling_experiment", "classifier-features": "ship_classifier",
-    "classifier-judge": "ship_classifier", "cifar-tiny": "shipped_figures", "step-profile": "step_profile",
+    "sampling-demo": "sampling_experiment",
+    "classifier-features": "ship_classifier", "classifier-judge": "ship_classifier",
+    "classifier-judge-drawn": "ship_judge",
+    "cifar-tiny": "shipped_figures", "step-profile": "step_profile",
     "full-size": "full_size_experiment", "cifar-tiny-vae": "tokenbridge train-vae",
     "cifar-tiny-ar": "tokenbridge train", "benchmark": "tokenbridge benchmark",
     "benchmark-bf16": "tokenbridge benchmark", "benchmark-compiled": "tokenbridge benchmark",

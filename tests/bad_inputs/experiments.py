@@ -52,7 +52,8 @@ ROWS = {
     ],
     "record_demo": [
         (lambda: experiments.record_demo("../x"), ValueError, "name: expected letters"),
-        (lambda: experiments.record_demo("no-such"), FileNotFoundError, "data: expected one of cifar10, drawn"),
+        (lambda: experiments.record_demo("no-such"), FileNotFoundError,
+         "data: expected one of cifar10, drawn"),
     ],
     "step_profile": [
         (lambda: experiments.step_profile("../x"), ValueError, "name: expected letters"),
