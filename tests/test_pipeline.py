@@ -16,7 +16,7 @@ import torch
 from einops import rearrange
 
 from tests.tools.tiny import save_tiny, three_classes, tiny_model
-from tokenbridge import files, pipeline
+from tokenbridge import files, folders
 from tokenbridge.backbone import BackboneConfig
 from tokenbridge.data import drawn_rich_images, to_float
 from tokenbridge.files import load_tensors, read_json, save_tensors, write_json
@@ -144,14 +144,24 @@ def test_labels_of_every_kind(bridge):
     named = TokenBridge(bridge.vae, bridge.quantizer, bridge.ar, classes=NAMES)
     wanted = named.generate(torch.tensor([2, 0]), steps=2, seed=1)
     words = ["three", "one"]
-    for labels in ([2, 0], (2, 0), np.array([2, 0]), words, np.array(words), ["three", 0]):
+    for labels in ([2, 0], (2, 0), np.array([2, 0]), words, np.array(words), ["three", 0],
+                   [np.int64(2), np.uint8(0)], np.array(["three", 0], dtype=object)):
         assert torch.equal(named.generate(labels, steps=2, seed=1), wanted)
+    for one in ("three", 2, np.int64(2), torch.tensor(2), np.array("three")):
+        assert torch.equal(named.generate(one, steps=2, seed=1), named.generate([2], steps=2, seed=1))
+        assert torch.equal(named.generate(one, 3, steps=2, seed=1), named.generate([2] * 3, steps=2, seed=1))
+    dials = dict(steps=np.int64(2), cfg_scale=np.float32(2), temperature=np.float64(1), seed=np.int64(1),
+                 top_k=np.int32(3), top_p=np.float32(0.5), first=np.int64(0), chunk_size=np.int64(1))
+    assert torch.equal(named.generate([2, 0], **dials),
+                       named.generate([2, 0], **{name: value.item() for name, value in dials.items()}))
     in_turn = named.generate(num=4, steps=2, seed=1)
     assert torch.equal(in_turn, named.generate([0, 1, 2, 0], steps=2, seed=1))
     assert torch.equal(named.generate(labels=[3] * 2, steps=2, seed=1),
                        named.generate(torch.full((2,), 3), steps=2, seed=1))
-    with pytest.raises(ValueError, match="labels: expected names such as one, two, three, got 'four'"):
+    with pytest.raises(ValueError, match="labels: expected the name of a class, such as .*, got 'four'"):
         named.generate(["four"])
+    with pytest.raises(ValueError, match="class names or numbers from 0 to 3 .3: no label., got 7"):
+        named.generate(["one", 7])
     with pytest.raises(ValueError, match="labels: the model knows no names, got 'one'"):
         bridge.generate(["one"])
 
@@ -382,7 +392,7 @@ def test_whatever_changed_is_named(folder, name, change):
 
 
 def test_each_part_is_hashed_once(tiny_folder):
-    with mock.patch.object(pipeline, "fingerprint", wraps=files.fingerprint) as counted:
+    with mock.patch.object(folders, "value_fingerprint", wraps=files.value_fingerprint) as counted:
         TokenBridge.from_pretrained(tiny_folder)
     assert counted.call_count == 3
 
@@ -554,8 +564,28 @@ def test_a_foreign_autoencoder(strange, tmp_path):
     assert torch.equal(back.generate(num=3, seed=1), strange.generate(num=3, seed=1))
     for seed, message in ((None, "weights of a foreign autoencoder are not in the folder"),
                           (1, "differ by more than 1 % of a deviation")):
+        mine = None if seed is None else foreign(seed)
         with pytest.raises(ValueError, match=f"vae: .*{message}"):
-            TokenBridge.from_pretrained(tmp_path, vae=None if seed is None else foreign(seed))
+            TokenBridge.from_pretrained(tmp_path, vae=mine)
+        assert mine is None or bool((mine.latent_mean == 0).all() and (mine.latent_std == 1).all())
+
+
+def test_a_foreign_decoder_is_looked_at_too(strange, tmp_path):
+    strange.save_pretrained(tmp_path)
+    mine = foreign()
+    with torch.no_grad():
+        mine.foreign[0].up.weight *= 4
+    with pytest.raises(ValueError, match="vae: not the autoencoder that .* decoded colours by four grey"):
+        TokenBridge.from_pretrained(tmp_path, vae=mine)
+    config = read_json(tmp_path / "config.json")   # of a folder from before that
+    config["vae"]["probe"] = [row[:3] for row in config["vae"]["probe"]]
+    write_json(tmp_path / "config.json", config)
+    assert TokenBridge.from_pretrained(tmp_path, vae=foreign()).check() == strange.check()
+
+
+def test_a_foreign_autoencoder_without_its_scale_is_noticed():
+    with pytest.warns(UserWarning, match="never scaled, call fit_scale"):
+        Tokenizer(foreign(), Quantizer.uniform(3, 4)).tokenize_set(drawn_rich_images(2, size=16))
 
 
 def test_a_foreign_autoencoder_may_be_cast(strange, tmp_path):
@@ -576,8 +606,35 @@ def test_the_scale_of_a_foreign_autoencoder_is_compared(strange, tmp_path, name)
     strange.save_pretrained(tmp_path)
     tensors, _ = load_tensors(tmp_path / "model.safetensors")
     save_tensors(tmp_path / "model.safetensors", tensors | {name: flip_a_bit(tensors[name])})
-    with pytest.raises(ValueError, match=r"\(vae\): expected the values that were saved with config.json"):
+    with pytest.raises(ValueError, match=r"\(scale of the vae\): expected the values that were saved"):
         TokenBridge.from_pretrained(tmp_path, vae=foreign())
+
+
+def test_parts_that_are_refused_stay_as_they_were(bridge, folder):
+    tensors, _ = load_tensors(folder / "model.safetensors")
+    order = tensors["ar.head.order"].flip(0)
+    save_tensors(folder / "model.safetensors", tensors | {"ar.head.order": order})
+    vae, ar = other_vae(bridge.vae), tiny_model(tokens=16)
+    before = [copy.deepcopy(part.state_dict()) for part in (vae, ar)] + [ar.levels.clone()]
+    with pytest.raises(ValueError, match=r"\(ar\): expected the values"):
+        TokenBridge.from_pretrained(folder, vae=vae, ar=ar)
+    for part, state in zip((vae, ar), before):
+        assert all(torch.equal(value, state[name]) for name, value in part.state_dict().items())
+    assert torch.equal(ar.levels, before[2]) and ar.trained_on is None
+
+
+def test_latents_are_decoded_past_the_quantizer(bridge, images):
+    assert torch.equal(bridge.decode(bridge.latents(images)), bridge.reconstruct(images, quantized=False))
+    assert torch.allclose(bridge.decode(bridge.latents(images), 3), bridge.decode(bridge.latents(images)),
+                          atol=1e-5)
+
+
+def test_a_set_is_read_part_by_part(bridge):
+    data, seen = three_classes(7), []
+    read = type(data).batch
+    with mock.patch.object(type(data), "batch", lambda self, ids: seen.append(len(ids)) or read(self, ids)):
+        tokens = bridge.tokenize_set(data, chunk_size=3)
+    assert seen == [3, 3, 1] and torch.equal(tokens.tokens[:, 0].long(), bridge.tokenize(data.images))
 
 
 class FiveThings(torch.nn.Module):

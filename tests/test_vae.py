@@ -1,4 +1,6 @@
 "VAE: starts as PCA, scales its latents, learns, reads back strictly, for any size."
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -204,10 +206,33 @@ def test_a_probe_tells_foreign_autoencoders_apart():
     foreign = ForeignVAE(theirs.named, theirs.write, latent_dims=5, factor=4,
                          image_size=32).fit_scale(IMAGES[:50])
     probe = foreign.probe()
-    assert probe.shape == (16, 5) and foreign.matches(probe) and foreign.matches(probe + 0.005)
-    with torch.no_grad():
-        theirs.down.weight[0] *= 1.1
-    assert not foreign.matches(probe) and not foreign.matches(probe[:, :4])
+    assert probe.shape == (16, 8) and foreign.matches(probe) and foreign.matches(probe + 0.005)
+    assert foreign.matches(probe[:, :5])   # of a folder from before the decoder was looked at
+    for layer in (theirs.up, theirs.down):
+        before = layer.weight.clone()
+        with torch.no_grad():
+            layer.weight *= 4
+        assert not foreign.matches(probe) and foreign.matches(probe[:, :5]) == (layer is theirs.up)
+        with torch.no_grad():
+            layer.weight.copy_(before)
+    assert foreign.matches(probe) and not foreign.matches(probe[:, :4])
+
+
+def test_a_foreign_network_encodes_in_evaluation_mode():
+    nn = torch.nn
+    encode = nn.Sequential(nn.Conv2d(3, 5, 4, stride=4), nn.BatchNorm2d(5), nn.Dropout(0.5))
+    decode = nn.Sequential(nn.ConvTranspose2d(5, 3, 4, stride=4), nn.Dropout(0.5))
+    foreign = ForeignVAE(encode, decode, 5, 4, 32)
+    with pytest.warns(UserWarning, match="never scaled, call fit_scale"):
+        foreign.warn_if_unscaled()
+    foreign.fit_scale(IMAGES[:20])
+    kept, latents = encode[1].running_mean.clone(), foreign.encode(IMAGES[:2]).mean
+    assert torch.equal(foreign.encode(IMAGES[:1]).mean, latents[:1]) and encode.training
+    assert torch.equal(foreign.decode(latents), foreign.decode(latents)) and decode[1].training
+    assert torch.equal(encode[1].running_mean, kept)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        foreign.warn_if_unscaled()
 
 
 @pytest.mark.parametrize("kind", ["AutoencoderKL", "AutoencoderTiny"])

@@ -282,7 +282,7 @@ def nll(
     mask, device, total = hidden_mask(size["N"], size["n"], seed, hidden), model.levels.device, 0.0
     with modes_restored(model):
         model.eval()
-        for part in torch.arange(size["N"]).split(chunk_size):
+        for part in torch.arange(size["N"]).split(int(chunk_size)):
             costs = model.token_nll(*(x[part].to(device) for x in (indices, labels, mask)))
             total += float(costs.double().sum())
     return total / (int(mask.sum()) * size["d"])
@@ -369,7 +369,7 @@ def nearest(
     mode = "use_mm_for_euclid_dist_if_necessary" if device.type == "cpu" else "donot_use_mm_for_euclid_dist"
     best = (torch.full((size["b"], keep), math.inf, device=device),
             torch.zeros(size["b"], keep, dtype=torch.int64, device=device))
-    for first, part in zip(range(0, len(candidates), chunk_size), candidates.split(chunk_size)):
+    for first, part in zip(range(0, len(candidates), chunk_size), candidates.split(int(chunk_size))):
         found = torch.cdist(rearrange(views.float(), "b v f -> (b v) f"), part.to(device).float(),
                             compute_mode=mode)
         found = rearrange(found, "(b v) c -> b v c", b=size["b"]).amin(1)
@@ -467,7 +467,7 @@ def evaluate_tokenizer(
         for part, answers in zip(images.split(chunk_size), labels.split(chunk_size)):
             latents = tokenizer.latents(part, chunk_size)
             indices = quantizer.quantize(latents)
-            pictures = {"continuous": tokenizer.reconstruct(part, quantized=False, chunk_size=chunk_size),
+            pictures = {"continuous": tokenizer.decode(latents, chunk_size),
                         "quantized": tokenizer.detokenize(indices, chunk_size)}
             for name, values in _image_scores(part, pictures, judge, answers).items():
                 scores[name].append(values)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['as_path', 'atomic_write', 'write_json', 'read_json', 'save_tensors', 'load_tensors', 'load_into', 'blank', 'loaded',
-           'load_foreign', 'file_hash', 'fingerprint', 'project_folder', 'pretrained_folder', 'results_folder',
-           'find_folder', 'run_record', 'record_path', 'save_record']
+           'load_foreign', 'file_hash', 'fingerprint', 'value_fingerprint', 'project_folder', 'pretrained_folder',
+           'results_folder', 'find_folder', 'run_record', 'record_path', 'save_record']
 
 # %% ../nbs/files.ipynb #922cf7a0
 import hashlib
@@ -331,6 +331,15 @@ def fingerprint(
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
+
+# %% ../nbs/files.ipynb #9b4c366a
+def value_fingerprint(
+    tensors: Mapping[str, Tensor],  # name -> tensor; the order of the names is of no matter
+) -> str:                           # 16 hexadecimal digits
+    "A short hash of names, shapes and values: the same for weights in bf16 and for these weights in fp32."
+    _only_tensors(tensors)
+    return fingerprint({name: value.float() if value.is_floating_point() else value
+                        for name, value in tensors.items()})
 
 # %% ../nbs/files.ipynb #7fd8f58c
 def project_folder(

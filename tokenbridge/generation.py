@@ -8,9 +8,10 @@ __all__ = ['ORDERS', 'hidden_first', 'cosine_schedule', 'step_counts', 'Plan', '
 
 # %% ../nbs/09_generation.ipynb #fae55778
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -266,10 +267,14 @@ def reveal_steps(
         yield indices, hidden
 
 # %% ../nbs/09_generation.ipynb #59868d78
-def _checked_labels(model: ARModel, labels: Tensor | Sequence[int] | None, known: tuple | None) -> Tensor:
+def _checked_labels(model: ARModel, labels: Any, known: tuple | None) -> Tensor:
     "The labels on the model's device; None means 'no label' where the known tokens tell the batch size."
     if labels is None and known is not None:
         labels = torch.full((len(known[0]),), model.classes)
+    if not isinstance(labels, Tensor) and hasattr(labels, "tolist"):   # an array
+        labels = labels.tolist()
+    if isinstance(labels, int):
+        labels = [labels]
     if isinstance(labels, (list, tuple)):
         for label in labels:
             check_int("labels", label, 0, model.classes)
@@ -322,7 +327,7 @@ def _ticker(progress: Callable[[int, int], None] | bool | None, steps: int):
 # %% ../nbs/09_generation.ipynb #cffa84bb
 def generate_indices(
     model: ARModel,                        # model to ask, in any mode
-    labels: Tensor | Sequence[int] | None, # (b,) in [0, classes], `classes`: no label; None: none, with known
+    labels: Any,                           # (b,) in [0, classes], `classes`: no label; None: none, with known
     steps: int | None = None,              # steps of the cosine schedule, 1 to n; None: n, one token a step
     cfg_scale: float = 1.0,                # guidance strength; 1: none
     cfg_schedule: str = "linear",          # 'linear': guidance grows with the known tokens; or 'constant'

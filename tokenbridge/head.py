@@ -131,6 +131,25 @@ class _LogitsHead(Head):
         device = "cpu" if generator is None else generator.device
         return torch.rand(b, n, self.config.dims, generator=generator, device=device, dtype=torch.float32)
 
+    def sample(
+        self,
+        context: Tensor,             # (m, e) floats, what the backbone says about m tokens
+        noise: Tensor,               # (m, d) uniform in [0, 1); entry i is for dimension i
+        temperature: float = 1.0,    # divides the logits; 0: always the most probable level
+        top_k: int | None = None,    # only this many of the most probable levels; None: all
+        top_p: float | None = None,  # only the levels that hold this share of the probability; None: all
+    ) -> tuple[Tensor, Tensor]:      # (m, d) indices; (m,) log-probability at temperature 1, unfiltered
+        "Draw the indices of m tokens: a function of its arguments and of nothing else."
+        check_tensor("context", context, "m e", "float", e=self.config.context_width)
+        check_tensor("noise", noise, "m d", "float", m=len(context), d=self.config.dims)
+        _check_sampling(temperature, top_k, top_p)
+        return self._draw(context, noise, lambda logits: _filter(logits, temperature, top_k, top_p))
+
+    def _draw(self, context: Tensor, noise: Tensor,
+              filtered: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        "What `sample` gives, without checks; `filtered` sharpens logits and rules levels out."
+        raise NotImplementedError
+
     def _logits(self, context: Tensor, tokens: Tensor) -> Tensor:
         "Scores (m, d, k) for costs, without checks."
         raise NotImplementedError
@@ -139,11 +158,6 @@ class _LogitsHead(Head):
         "Raise ValueError unless the shapes fit."
         check_tensor("context", context, "m e", "float", e=self.config.context_width)
         check_tensor("tokens", tokens, "m d", "int", m=len(context), d=self.config.dims)
-
-    def _check_draw(self, context: Tensor, noise: Tensor) -> None:
-        "Raise ValueError unless the shapes fit."
-        check_tensor("context", context, "m e", "float", e=self.config.context_width)
-        check_tensor("noise", noise, "m d", "float", m=len(context), d=self.config.dims)
 
 # %% ../nbs/06_head.ipynb #77225f2d
 class _MlpBlock(nn.Module):
@@ -187,20 +201,12 @@ class ParallelHead(_LogitsHead):
         check_tensor("context", context, "m e", "float", e=self.config.context_width)
         return self._logits(context)
 
-    def sample(
-        self,
-        context: Tensor,             # (m, e) floats, what the backbone says about m tokens
-        noise: Tensor,               # (m, d) uniform in [0, 1); entry i is for dimension i
-        temperature: float = 1.0,    # divides the logits; 0: always the most probable level
-        top_k: int | None = None,    # only this many of the most probable levels; None: all
-        top_p: float | None = None,  # only the levels that hold this share of the probability; None: all
-    ) -> tuple[Tensor, Tensor]:      # (m, d) indices; (m,) log-probability at temperature 1, unfiltered
-        "Draw the indices of m tokens, all dimensions at once."
-        self._check_draw(context, noise)
-        _check_sampling(temperature, top_k, top_p)
+    def _draw(self, context: Tensor, noise: Tensor,
+              filtered: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        "The indices of m tokens, all dimensions at once."
         with torch.no_grad():
             logits = self._logits(context)
-            tokens = _inverse_cdf(_filter(logits, temperature, top_k, top_p), noise)
+            tokens = _inverse_cdf(filtered(logits), noise)
         return tokens, _score(logits, tokens, context, noise)
 
     def _logits(self, context: Tensor, tokens: Tensor | None = None) -> Tensor:
@@ -410,20 +416,12 @@ class DimensionHead(DimensionTransformer, _LogitsHead):
         self._check_forced(context, indices)
         return self._logits(context, indices.long())
 
-    def sample(
-        self,
-        context: Tensor,             # (m, e) floats, what the backbone says about m tokens
-        noise: Tensor,               # (m, d) uniform in [0, 1); entry i is for dimension i
-        temperature: float = 1.0,    # divides the logits; 0: always the most probable level
-        top_k: int | None = None,    # only this many of the most probable levels; None: all
-        top_p: float | None = None,  # only the levels that hold this share of the probability; None: all
-    ) -> tuple[Tensor, Tensor]:      # (m, d) indices; (m,) log-probability at temperature 1, unfiltered
-        "Draw the indices of m tokens step by step, with a KV cache."
-        self._check_draw(context, noise)
-        _check_sampling(temperature, top_k, top_p)
+    def _draw(self, context: Tensor, noise: Tensor,
+              filtered: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        "The indices of m tokens step by step, with a KV cache."
         drawn = noise.index_select(1, self.order)
-        ordered, logits = _walk(self, context, lambda step, logits: _inverse_cdf(
-            _filter(logits, temperature, top_k, top_p), drawn[:, step]))
+        ordered, logits = _walk(self, context,
+                                lambda step, logits: _inverse_cdf(filtered(logits), drawn[:, step]))
         return ordered.index_select(1, self.order.argsort()), _score(logits, ordered, context, noise)
 
     def cached_logits(

@@ -6,9 +6,7 @@
 __all__ = ['round_weights_', 'Tokenizer', 'TokenBridge', 'save_example_tokens', 'load_example_tokens', 'upgrade_folder']
 
 # %% ../nbs/10_pipeline.ipynb #bc32dc36
-import copy
 import itertools
-import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -19,33 +17,16 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from tokenbridge.files import (
-    find_folder,
-    fingerprint,
-    load_into,
-    load_tensors,
-    loaded,
-    read_json,
-    save_tensors,
-    write_json,
-)
-
-from .backbone import make_backbone
-from .checks import check_choice, check_indices, check_int, check_tensor, config_from_dict
+from .checks import check_choice, check_indices, check_int, check_tensor, find_class
 from .data import ImageSet, TokenSet, to_float, token_dtype
+from .files import find_folder, load_tensors, save_tensors, value_fingerprint, write_json
+from .folders import folder_content, model_config, read_config, read_folder, remove_stale
 from .generation import SamplingDefaults, generate_indices
-from .head import make_head
-from .model import ARConfig, ARModel
+from .model import ARModel
 from .quantizer import Quantizer
-from .vae import VAE, ForeignVAE, VAEConfig, check_autoencoder, images_at_a_time
+from .vae import ForeignVAE, check_autoencoder, images_at_a_time
 
 # %% ../nbs/10_pipeline.ipynb #45a17ae8
-def _hash(tensors: Mapping[str, Tensor]) -> str:
-    "Fingerprint of stored values: the same for weights in bf16 and for these weights in fp32."
-    return fingerprint({name: value.float() if value.is_floating_point() else value
-                        for name, value in tensors.items()})
-
-
 def _dtypes(part: nn.Module) -> set[torch.dtype]:
     "The dtypes of a part's weights."
     return {weight.dtype for weight in part.parameters()}
@@ -56,7 +37,7 @@ def _fingerprint_of(vae: Any) -> str:
     dtypes, (before, known, probe) = _dtypes(vae), getattr(vae, "_known_as", (None, "", None))
     if before is not None and (before != dtypes or (probe is not None and vae.matches(probe))):
         return known
-    _know(vae, vae.fingerprint() if hasattr(vae, "fingerprint") else _hash(vae.state_dict()))
+    _know(vae, vae.fingerprint() if hasattr(vae, "fingerprint") else value_fingerprint(vae.state_dict()))
     return vae._known_as[1]
 
 
@@ -108,196 +89,6 @@ def round_weights_(
             parameter.copy_(parameter.to(dtype))
     return module
 
-# %% ../nbs/10_pipeline.ipynb #0abd1c72
-_FORMAT = 2
-_NEEDED = ("format", "vae", "quantizer", "fingerprints")
-_FOREIGN = ("image_size", "latent_dims", "factor")   # sizes of a foreign autoencoder
-_OPTIONAL: dict[str, Any] = {"name": "", "classes": None, "sampling": {}, "ar": None, "own_parts": []}
-
-
-def _part_of(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
-    "The tensors of one part, without its prefix."
-    return {name.removeprefix(f"{part}."): value
-            for name, value in tensors.items() if name.startswith(f"{part}.")}
-
-
-def _stored_tensors(bridge: "TokenBridge", dtype: torch.dtype) -> dict[str, Tensor]:
-    "What goes into the file: parameters in `dtype`, buffers (scale, levels, order) as they are."
-    parameters, stored = {name for name, _ in bridge.named_parameters()}, {}
-    for name, value in bridge.state_dict().items():
-        part, _, rest = name.partition(".")
-        if part == "vae" and isinstance(bridge.vae, ForeignVAE) and rest not in bridge.vae.kept:
-            continue   # weights of somebody else
-        if name in parameters and value.dtype != torch.float32:
-            raise ValueError(f"{part}: expected weights in float32, got {rest} in {str(value.dtype)[6:]}; "
-                             "a model that was cast is not saved")
-        stored[name] = value.to(dtype) if name in parameters else value
-        if part == "vae" and not torch.equal(stored[name].to(value.dtype), value):
-            raise ValueError(f"vae: {rest} does not fit into {str(dtype)[6:]}, "
-                             "call round_weights_(vae) before fitting the levels")
-    return stored
-
-# %% ../nbs/10_pipeline.ipynb #d7b107b8
-def _own_parts(ar: ARModel) -> list[str]:
-    "Which of backbone and head are of other classes than the configuration builds."
-    config = ar.config
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        built = {"backbone": type(make_backbone(config.backbone)),
-                 "head": None if config.head is None else type(make_head(config.head))}
-    return [name for name, kind in built.items() if kind is not type(getattr(ar, name))]
-
-
-def _config(bridge: "TokenBridge", tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    "What to build, how to use it and what was stored, in the words of JSON."
-    vae, quantizer, ar, found = bridge.vae, bridge.quantizer, bridge.ar, bridge.check()
-    shape = {"kind": "foreign"} | {name: getattr(vae, name) for name in _FOREIGN}
-    if foreign := isinstance(vae, ForeignVAE):   # of which only sizes, scale and probe are stored
-        found["scale"] = _hash(_part_of(tensors, "vae"))
-    if ar is not None:
-        found["ar"] = _hash(_part_of(tensors, "ar"))
-    config = {"format": _FORMAT, "name": bridge.name, "classes": bridge.classes,
-              "sampling": asdict(bridge.sampling),
-              "vae": shape | {"probe": vae.probe().tolist()} if foreign else asdict(vae.config),
-              "quantizer": {name: getattr(quantizer, name) for name in ("kind", "dims", "num_levels")},
-              "ar": None if ar is None else asdict(ar.config),
-              "own_parts": [] if ar is None else _own_parts(ar), "fingerprints": found}
-    return json.loads(json.dumps(config, default=lambda value: value.tolist()))
-
-# %% ../nbs/10_pipeline.ipynb #f2ded4b8
-def _read_config(path: Path) -> dict[str, Any]:
-    "config.json with the keys that we know, defaults filled in."
-    config = read_json(path)
-    found = config.get("format") if isinstance(config, dict) else type(config).__name__
-    if found not in (1, _FORMAT):
-        raise ValueError(f"{path}: expected format 1 or {_FORMAT}, got {found}")
-    wrong = ([f"unknown {key!r}" for key in config if key not in (*_NEEDED, *_OPTIONAL)]
-             + [f"missing {key!r}" for key in _NEEDED if key not in config])
-    if wrong:
-        raise ValueError(f"{path}: {', '.join(wrong)}")
-    config = _OPTIONAL | (_from_format_1(config, path) if found == 1 else config)
-    wanted = ["vae", "levels"] + ["scale"] * _is_foreign(config) + ["ar"] * (config["ar"] is not None)
-    remembered = config["fingerprints"]
-    known = isinstance(remembered, dict) and all(
-        isinstance(value, str) or (found, part) == (1, "ar") for part, value in remembered.items())
-    if not known or set(remembered) != set(wanted):
-        raise ValueError(f"{path}: expected the fingerprints of {', '.join(wanted)}, got {remembered!r:.80}")
-    return config
-
-
-def _is_foreign(config: dict[str, Any]) -> bool:
-    "Whether the autoencoder of a folder is somebody else's."
-    return isinstance(config["vae"], dict) and config["vae"].get("kind") == "foreign"
-
-
-def _from_format_1(config: dict[str, Any], path: Path) -> dict[str, Any]:
-    "What format 1 says, in the words of format 2; a warning where the AR model has no fingerprint."
-    head = (config.get("ar") or {}).get("head")
-    if isinstance(head, dict) and "levels" in head:   # its name in older folders
-        head["num_levels"] = head.pop("levels")
-    if config.get("ar") is not None and isinstance(config["fingerprints"], dict):
-        config["fingerprints"]["ar"] = None
-        warnings.warn(f"{path}: format 1 has no fingerprint of the AR model, its weights are not compared "
-                      "(upgrade_folder writes format 2)", stacklevel=4)
-    return config
-
-# %% ../nbs/10_pipeline.ipynb #9f30e0f0
-def _read_vae(config: Any, tensors: dict[str, Tensor], folder: Path, given: Any) -> Any:
-    "The autoencoder: built, or the given one, filled."
-    source = f"{folder / 'model.safetensors'} (vae)"
-    shape = config_from_dict(VAEConfig, config, str(folder / "config.json"))
-    if given is None:
-        return loaded(lambda: VAE(shape).float(), tensors, source)   # whatever torch's default is
-    check_autoencoder(given)
-    return load_into(given, tensors, source)
-
-
-def _read_foreign(config: dict[str, Any], tensors: dict[str, Tensor], folder: Path, given: Any) -> Any:
-    "The given foreign autoencoder with the scale of the folder; ValueError unless it is the folder's."
-    if set(config) != {"kind", *_FOREIGN, "probe"}:
-        raise ValueError(f"{folder / 'config.json'}: vae: expected kind, {', '.join(_FOREIGN)} and probe, "
-                         f"got {', '.join(config):.80}")
-    if given is None:
-        raise ValueError(f"{folder}: vae: the weights of a foreign autoencoder are not in the folder, call "
-                         "from_pretrained(folder, vae=ForeignVAE(...))")
-    wanted = tuple(config[name] for name in _FOREIGN)
-    if not isinstance(given, ForeignVAE) or tuple(getattr(given, name) for name in _FOREIGN) != wanted:
-        raise ValueError(f"vae: expected a ForeignVAE with {', '.join(_FOREIGN)} = {wanted}, "
-                         f"as {folder} has it")
-    if set(tensors) != set(given.kept) or any(value.shape != (wanted[1],) for value in tensors.values()):
-        raise ValueError(f"{folder / 'model.safetensors'} (vae): expected {' and '.join(given.kept)} "
-                         f"of shape ({wanted[1]},)")
-    for name, value in tensors.items():
-        getattr(given, name).copy_(value)
-    if not given.matches(torch.tensor(config["probe"])):
-        raise ValueError(f"vae: not the autoencoder that {folder} was saved with: "
-                         "latents of one picture differ by more than 1 % of a deviation")
-    return given
-
-# %% ../nbs/10_pipeline.ipynb #af82b747
-def _read_quantizer(config: Any, tensors: dict[str, Tensor], folder: Path) -> Quantizer:
-    "The quantizer, its shape checked against the config."
-    needed = {"dims", "num_levels"}
-    if not isinstance(config, dict) or not needed <= set(config) <= needed | {"kind"}:
-        raise ValueError(f"{folder / 'config.json'}: quantizer: expected kind, dims and num_levels, "
-                         f"got {config!r:.80}")
-    shape = (config["dims"], config["num_levels"])
-    if set(tensors) != {"levels"} or tuple(tensors["levels"].shape) != shape:
-        raise ValueError(f"{folder / 'model.safetensors'}: quantizer: expected levels of shape {shape}")
-    return Quantizer(tensors["levels"], config.get("kind", "given"))
-
-# %% ../nbs/10_pipeline.ipynb #4414cfbf
-def _read_ar(config: dict[str, Any], tensors: dict[str, Tensor], levels: Tensor, folder: Path,
-             given: ARModel | None) -> ARModel:
-    "The AR model: built, or the given one, filled."
-    source, own = f"{folder / 'model.safetensors'} (ar)", config["own_parts"]
-    shape = config_from_dict(ARConfig, config["ar"], str(folder / "config.json"))
-    if given is None:
-        if own:
-            parts = ", ".join(f"{name}=..." for name in own)
-            raise ValueError(f"{folder}: ar: its {' and '.join(own)} cannot be built from a file, call "
-                             f"from_pretrained(folder, ar=ARModel(config, levels, {parts}))")
-        given = loaded(lambda: ARModel(shape, levels).float(), tensors, source)
-    elif not isinstance(given, ARModel) or given.config != shape or given.levels.shape != levels.shape:
-        raise ValueError(f"ar: expected an ARModel with the configuration in {folder / 'config.json'}")
-    else:
-        load_into(given, tensors, source)
-        given.levels.copy_(levels)
-    order = None if "head" in own else getattr(given.head, "order", None)
-    if order is not None and order.sort().values.tolist() != list(range(len(order))):
-        raise ValueError(f"{source}: head.order: expected a permutation of the dimensions, "
-                         f"got {order.tolist()}")
-    given.trained_on = {part: config["fingerprints"][part] for part in ("vae", "levels")}
-    return given
-
-# %% ../nbs/10_pipeline.ipynb #8a9d9021
-def _read_parts(
-    config: dict[str, Any], tensors: dict[str, Tensor], folder: Path,
-    vae: Any = None, ar: ARModel | None = None,   # to be filled
-) -> tuple[Any, Quantizer, ARModel | None, dict[str, str]]:
-    "VAE, quantizer, AR model and their fingerprints; all that was read is checked."
-    for name in tensors:
-        if name.partition(".")[0] not in ("vae", "quantizer", *(() if config["ar"] is None else ("ar",))):
-            raise ValueError(f"{folder / 'model.safetensors'}: has unexpected {name}")
-    parts = {part: _part_of(tensors, part) for part in ("vae", "quantizer", "ar")}
-    foreign = _is_foreign(config)
-    vae = (_read_foreign if foreign else _read_vae)(config["vae"], parts["vae"], folder, vae)
-    quantizer = _read_quantizer(config["quantizer"], parts["quantizer"], folder)
-    if config["ar"] is not None:
-        ar = _read_ar(config, parts["ar"], quantizer.levels, folder, ar)
-    elif ar is not None:
-        raise ValueError(f"ar: {folder} holds a tokenizer without an AR model, got one to fill")
-    found = {"scale" if foreign else "vae": _hash(parts["vae"]), "levels": _hash(parts["quantizer"])}
-    if foreign:   # its probe was compared
-        found["vae"] = config["fingerprints"]["vae"]
-    if ar is not None:
-        found["ar"] = _hash(parts["ar"])
-    for part, wanted in config["fingerprints"].items():
-        if wanted is not None and found[part] != wanted:
-            part = "vae" if part == "scale" else part
-            raise ValueError(f"{folder / 'model.safetensors'} ({part}): expected the values that were saved "
-                             f"with config.json (fingerprint {wanted}), got others")
-    return vae, quantizer, ar, found
-
 # %% ../nbs/10_pipeline.ipynb #835485d6
 class _Parts(nn.Module):
     "Autoencoder and quantizer, and one batch through each."
@@ -311,7 +102,8 @@ class _Parts(nn.Module):
 
     def fingerprints(self) -> dict[str, str]:  # 'vae' and 'levels'
         "What an AR model has to remember of the tokenizer that makes its tokens."
-        return {"vae": _fingerprint_of(self.vae), "levels": _hash({"levels": self.quantizer.levels})}
+        levels = value_fingerprint({"levels": self.quantizer.levels})
+        return {"vae": _fingerprint_of(self.vae), "levels": levels}
 
     def _chunks(self, images: Tensor, chunk_size: int | None) -> tuple[Tensor, ...]:
         "The images in parts, their shape checked."
@@ -376,6 +168,18 @@ class Tokenizer(_Parts):
                           for part in indices.split(step)])
 
     @torch.no_grad()
+    def decode(
+        self,
+        latents: Tensor,                 # (b, n, d), of `latents`
+        chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer larger ones
+    ) -> Tensor:                         # (b, 3, H, W), not clamped, where the tokenizer lies
+        "Latents to images, past the quantizer."
+        h, w = self.vae.grid
+        check_tensor("latents", latents, "b n d", "float", n=h * w, d=self.quantizer.dims)
+        step = images_at_a_time(chunk_size, self.vae.image_size ** 2)
+        return torch.cat([self._decoded(part.to(self.device)) for part in latents.split(step)])
+
+    @torch.no_grad()
     def reconstruct(
         self,
         images: Tensor,                  # (b, 3, H, W) floats in [-1, 1], or bytes
@@ -390,17 +194,20 @@ class Tokenizer(_Parts):
     def tokenize_set(
         self,
         data: ImageSet,          # images of the autoencoder's size
-        mirror: bool = True,     # True: the mirror image of each image, too
+        mirror: bool = True,     # True: the mirror image of each image, too; False for digits and signs
+        chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer larger ones
         progress: bool = False,  # True: show a bar
     ) -> TokenSet:               # on the CPU, with the fingerprints of this tokenizer
-        "Indices of a whole set and of its mirror images, computed once, where the tokenizer lies."
+        "Indices of a whole set and of its mirror images, computed once; a folder is read part by part."
         from tqdm import tqdm
         check_choice("mirror", mirror, (True, False))
         if not hasattr(data, "batch"):
             raise ValueError(f"data: expected an ImageSet, got {type(data).__name__}")
         (h, w), num_levels = self.vae.grid, self.quantizer.num_levels
         tokens = torch.empty(len(data), 1 + mirror, h * w, self.quantizer.dims, dtype=token_dtype(num_levels))
-        parts = torch.arange(len(data)).split(images_at_a_time(None, self.vae.image_size ** 2))
+        parts = torch.arange(len(data)).split(images_at_a_time(chunk_size, self.vae.image_size ** 2))
+        if isinstance(self.vae, ForeignVAE):
+            self.vae.warn_if_unscaled()
         for ids in tqdm(parts, desc="tokenize", disable=not progress):
             images = data.batch(ids)[0]
             for view, turned in enumerate((images, images.flip(-1))[:1 + mirror]):
@@ -409,49 +216,6 @@ class Tokenizer(_Parts):
                         mirror)
 
 # %% ../nbs/10_pipeline.ipynb #d2f075a9
-def _to_write(bridge: "TokenBridge", dtype: torch.dtype,
-              folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    "Configuration and tensors, read back in memory: what could not be read is refused before writing."
-    foreign = isinstance(bridge.vae, ForeignVAE)
-    if not foreign and type(bridge.vae) is not VAE:
-        raise ValueError(f"vae: from_pretrained would build a VAE, got {type(bridge.vae).__name__}; "
-                         "wrap an autoencoder of your own in ForeignVAE")
-    tensors = _stored_tensors(bridge, dtype)
-    config = _config(bridge, tensors)
-    own = copy.deepcopy(bridge.ar) if config["own_parts"] else None
-    again = _read_parts(config, tensors, folder, bridge.vae if foreign else None, own)[2]
-    if type(again) is not type(bridge.ar):
-        raise ValueError(f"ar: from_pretrained would build an ARModel, got {type(bridge.ar).__name__}")
-    return config, tensors
-
-# %% ../nbs/10_pipeline.ipynb #7724e4f5
-_BESIDE = ("tokens.safetensors", "record.json", "metrics.json")   # what our own commands put beside weights
-
-
-def _remove_stale(folder: Path, fingerprints: dict[str, str]) -> None:
-    "Remove what describes the model that lies in the folder, unless it is the very one that is saved."
-    try:
-        config = read_json(folder / "config.json")
-    except OSError:
-        return   # no model of ours: what lies here is not ours either
-    ours = isinstance(config, dict) and {"format", "fingerprints"} <= set(config)
-    if ours and config["fingerprints"] != fingerprints:
-        for name in _BESIDE:
-            (folder / name).unlink(missing_ok=True)
-
-# %% ../nbs/10_pipeline.ipynb #c3f9742e
-def _read_folder(folder: Path, device: Any = None, vae: Any = None, ar: Any = None) -> dict[str, Any]:
-    "All that a TokenBridge is made of, from a folder."
-    config, (tensors, _) = _read_config(folder / "config.json"), load_tensors(folder / "model.safetensors")
-    vae, quantizer, ar, found = _read_parts(config, tensors, folder, vae, ar)
-    for part in (vae, quantizer, ar):
-        if part is not None:
-            part.to(device or "cpu")
-    sampling = config_from_dict(SamplingDefaults, config["sampling"], str(folder / "config.json"))
-    return dict(vae=vae, quantizer=quantizer, ar=ar, name=config["name"], classes=config["classes"],
-                sampling=sampling, _found=found)
-
-
 def _bind(bridge: "TokenBridge", found: dict[str, str] | None) -> None:
     "Let the parts know each other: by fingerprints that were just taken, or else by taking them."
     if found is not None:
@@ -488,22 +252,27 @@ def _check_sampling(sampling: SamplingDefaults, ar: ARModel | None) -> SamplingD
 # %% ../nbs/10_pipeline.ipynb #97d3b5e7
 def _as_labels(labels: Any, num: int | None, first: int, ar: ARModel, names: tuple[str, ...] | None) -> Any:
     "Labels as class numbers; `num` alone draws the classes in turn."
+    words = labels.tolist() if hasattr(labels, "tolist") and getattr(labels, "ndim", 1) != 1 else labels
     if num is not None:
         check_int("num", num, 1)
         check_int("first", first, 0)
-        if labels is not None:
-            raise ValueError("num: expected labels or num, got both")
-        return (first + torch.arange(num)) % (ar.classes if names is None else len(names))
-    if labels is None or isinstance(labels, Tensor):
-        return labels
-    words = labels.tolist() if hasattr(labels, "tolist") else labels
+        if words is None:
+            return (first + torch.arange(num)) % (ar.classes if names is None else len(names))
+        if not isinstance(words, (str, int)):
+            raise ValueError("num: expected labels or num, or one label beside num, got both")
+    if words is None or isinstance(words, Tensor):
+        return words
+    words = words.tolist() if hasattr(words, "tolist") else words
+    if isinstance(words, (str, int)):
+        words = [words] * (num or 1)
     if not isinstance(words, (list, tuple)):
-        raise ValueError(f"labels: expected a tensor, an array or a list, got {words!r:.40}")
-    for word in words:
-        if isinstance(word, str) and word not in (names or ()):
-            known = f"expected names such as {', '.join(names[:10])}" if names else "the model knows no names"
-            raise ValueError(f"labels: {known}, got {word!r:.40}")
-    return [names.index(word) if names and isinstance(word, str) else word for word in words]
+        raise ValueError(f"labels: expected a list, an array or a tensor, got {words!r:.40}")
+    words = [word.tolist() if hasattr(word, "tolist") else word for word in words]   # NumPy's, torch's
+    numbers = [find_class(word, names) if isinstance(word, str) else word for word in words]
+    if wrong := [word for word in numbers if type(word) is not int or not 0 <= word <= ar.classes]:
+        kinds = f"{'class names or ' * bool(names)}numbers from 0 to {ar.classes} ({ar.classes}: no label)"
+        raise ValueError(f"labels: expected {kinds}, got {wrong[0]!r:.40}")
+    return numbers
 
 # %% ../nbs/10_pipeline.ipynb #aa9819a7
 class TokenBridge(Tokenizer):
@@ -537,8 +306,8 @@ class TokenBridge(Tokenizer):
 
     def generate(
         self,
-        labels: Any = None,   # (b,) integers in [0, classes], classes = none, or names; tensor, array or list
-        num: int | None = None,              # number of images, without labels: the classes come in turn
+        labels: Any = None,   # (b,) numbers in [0, classes], classes = none, or names, or a single one
+        num: int | None = None,              # number of images: of the one label, or of all classes in turn
         steps: int | None = None,            # 1 to n; None: the model's own, as for all up to `order`
         cfg_scale: float | None = None,      # guidance strength; 1: no guidance
         cfg_schedule: str | None = None,     # 'linear' or 'constant'
@@ -575,8 +344,8 @@ class TokenBridge(Tokenizer):
         "Write config.json and model.safetensors; refuse beforehand what from_pretrained could not read."
         check_choice("dtype", dtype, (torch.float32, torch.bfloat16))
         folder = Path(folder)
-        config, tensors = _to_write(self, dtype, folder)
-        _remove_stale(folder, config["fingerprints"])
+        config, tensors = folder_content(self, dtype, folder)
+        remove_stale(folder, config["fingerprints"])
         save_tensors(folder / "model.safetensors", tensors)
         write_json(folder / "config.json", config)
         return folder
@@ -590,7 +359,7 @@ class TokenBridge(Tokenizer):
         ar: ARModel | None = None,    # AR model to fill; for one with a backbone or head of your own
     ) -> "TokenBridge":                            # in eval mode
         "Load what `save_pretrained` wrote. ValueError naming the part that is not as it was saved."
-        return cls(**_read_folder(find_folder(name_or_path), device, vae, ar)).eval()
+        return cls(**read_folder(find_folder(name_or_path), device, vae, ar)).eval()
 
 # %% ../nbs/10_pipeline.ipynb #eff2fb6b
 def save_example_tokens(
@@ -599,7 +368,7 @@ def save_example_tokens(
     labels: Tensor,      # (b,) their classes
 ) -> Path:               # the file
     "Put indices of some images beside the weights that made them, as tokens.safetensors."
-    config = _read_config(Path(folder) / "config.json")
+    config = read_config(Path(folder) / "config.json")
     num_levels = config["quantizer"]["num_levels"]
     b = check_tensor("indices", indices, "b n d", "int", d=config["quantizer"]["dims"])["b"]
     check_tensor("labels", labels, "b", "int", b=b)
@@ -618,7 +387,7 @@ def load_example_tokens(
     tensors, made_by = load_tensors(path)
     if set(made_by) != {"vae", "levels"}:
         raise ValueError(f"{path}: expected the fingerprints of vae and levels, got {made_by!r:.80}")
-    _check_made_by(_read_config(path.with_name("config.json"))["fingerprints"], made_by, str(path))
+    _check_made_by(read_config(path.with_name("config.json"))["fingerprints"], made_by, str(path))
     if set(tensors) != {"indices", "labels"}:
         raise ValueError(f"{path}: expected the tensors indices and labels, "
                          f"got {', '.join(sorted(tensors)) or 'none'}")
@@ -634,11 +403,11 @@ def upgrade_folder(
     folder = Path(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")         # that the old format has no fingerprint is why we are here
-        parts = _read_folder(folder)
+        parts = read_folder(folder)
     given = {"classes": classes, "sampling": sampling}
     parts |= {name: value for name, value in given.items() if value is not None}
     tensors, _ = load_tensors(folder / "model.safetensors")
-    write_json(folder / "config.json", _config(TokenBridge(**parts), tensors))
+    write_json(folder / "config.json", model_config(TokenBridge(**parts), tensors))
     return folder
 
 # %% ../nbs/10_pipeline.ipynb #1fbca31a

@@ -10,6 +10,7 @@ __all__ = ['Conv', 'KL16', 'AnyAutoencoder', 'Function', 'patch_pca', 'Posterior
 
 # %% ../nbs/02_vae.ipynb #b436276f
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,18 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .checks import check_choice, check_finite, check_int, check_number, check_tensor, config_from_dict
+from tokenbridge.checks import (
+    check_choice,
+    check_finite,
+    check_int,
+    check_number,
+    check_tensor,
+    config_from_dict,
+    modes_restored,
+)
+
 from .data import drawn_rich_images, to_float
-from .files import find_folder, fingerprint, load_tensors, loaded, read_json
+from .files import find_folder, load_tensors, loaded, read_json, value_fingerprint
 from .kl16 import KL16Decoder, KL16Encoder
 
 # %% ../nbs/02_vae.ipynb #934ec5d0
@@ -290,9 +300,7 @@ class Autoencoder(KeepsFloat32):
 
     def fingerprint(self) -> str:   # 16 hexadecimal digits
         "A hash of the scale and of all weights, the same for weights in bf16 and in fp32."
-        state = self.state_dict().items()
-        return fingerprint({name: value.float() if value.is_floating_point() else value
-                            for name, value in state})
+        return value_fingerprint(self.state_dict())
 
     def _check_images(self, images: Tensor) -> None:
         "Raise ValueError unless these are images, at least one, of the right size."
@@ -442,7 +450,7 @@ def images_at_a_time(
     if chunk_size is None:
         return max(1, 500 * 32 * 32 // max(1, pixels))
     check_int("chunk_size", chunk_size, 1)
-    return chunk_size
+    return int(chunk_size)
 
 
 AnyAutoencoder = TypeVar("AnyAutoencoder", bound=Autoencoder)
@@ -546,7 +554,7 @@ class ForeignVAE(Autoencoder):
     ) -> Posterior:       # of the latents before they are scaled
         "What the encoder says, in its own scale."
         self._check_images(images)
-        raw, (h, w) = _distribution(self.functions[0](images.to(self._dtype(images)))), self.grid
+        raw, (h, w) = _distribution(self._run(0, images)), self.grid
         sizes = dict(b=len(images), d=self.latent_dims, h=h, w=w)
         check_tensor("latents of encode", raw.mean, "b d h w", "float", **sizes)
         return raw
@@ -556,7 +564,7 @@ class ForeignVAE(Autoencoder):
         latents: Tensor,   # (b, d, h, w) in the decoder's own scale
     ) -> Tensor:           # (b, 3, H, W), not clamped
         "What the decoder makes of latents, in its own scale."
-        images, size = self.functions[1](latents.to(self._dtype(latents))), self.image_size
+        images, size = self._run(1, latents), self.image_size
         check_tensor("images of decode", images, "b 3 H W", "float", b=len(latents), H=size, W=size)
         assert isinstance(images, Tensor)
         return images
@@ -569,20 +577,40 @@ class ForeignVAE(Autoencoder):
         return fit_latent_scale_(self, images)
 
     @torch.no_grad()
-    def probe(self) -> Tensor:   # (at most 16, d) scaled latents, fp32, on the CPU
-        "Some latents of one drawn picture: what a saved folder remembers in place of foreign weights."
+    def probe(self) -> Tensor:   # (at most 16, d + 3) scaled latents and decoded colours, fp32, on the CPU
+        "Some tokens of one drawn picture, there and back: what a saved folder remembers for foreign weights."
         size = self.image_size
         picture = to_float(drawn_rich_images(1, size=max(8, size)).images)[..., :size, :size]
-        tokens = rearrange(self.encode(picture.to(self.latent_mean.device)).mean, "1 d h w -> (h w) d")
-        return tokens[::max(1, len(tokens) // 16)][:16].float().cpu()
+        latents, middle = self.encode(picture.to(self.latent_mean.device)).mean, self.factor // 2
+        colours = self.decode(latents)[..., middle::self.factor, middle::self.factor]
+        tokens = rearrange(torch.cat([latents.float(), colours.float()], 1), "1 d h w -> (h w) d")
+        return tokens[::max(1, len(tokens) // 16)][:16].cpu()
 
     def matches(
         self,
         probe: Tensor,   # from `probe`, of the autoencoder that a folder was saved with
     ) -> bool:
-        "Whether this is that autoencoder: no latent is further off than 1 % of a deviation."
-        own = self.probe()
-        return own.shape == probe.shape and bool((own - probe).abs().max() <= 0.01)
+        "Whether this is that autoencoder: no latent 1 % of a deviation off, no colour four grey levels."
+        own, d = self.probe(), self.latent_dims
+        if probe.shape == own[:, :d].shape:   # of a folder from before the decoder was looked at
+            own = own[:, :d]
+        return own.shape == probe.shape and not bool(
+            ((own - probe).abs() > torch.tensor([0.01] * d + [0.03] * 3)[:own.shape[1]]).any())
+
+    def _run(self, which: int, given: Tensor):
+        "One of the two functions, its modules in evaluation mode."
+        given = given.to(self._dtype(given))
+        if not any(part.training for part in self.foreign.modules()):
+            return self.functions[which](given)
+        with modes_restored(self.foreign):
+            self.foreign.eval()
+            return self.functions[which](given)
+
+    def warn_if_unscaled(self) -> None:
+        "Warn if `fit_scale` has never been called."
+        if not bool(self.latent_mean.any()) and bool((self.latent_std == 1).all()):
+            warnings.warn("vae: the latents of this ForeignVAE were never scaled, call fit_scale(images) "
+                          "before levels are fitted", stacklevel=3)
 
     def _dtype(self, given: Tensor) -> torch.dtype:
         "The dtype of the foreign weights, or of what came where there are none."

@@ -98,6 +98,8 @@ ROWS = {
         (lambda: files.file_hash(NOWHERE), FileNotFoundError, "nowhere: no such file"),
         (lambda: files.file_hash(Path(A_FILE).parent), OSError, "cannot read"),
     ],
+    "value_fingerprint": [(lambda: files.value_fingerprint({"x": [1.0]}), ValueError,
+                           "tensors: expected tensors only, got list for 'x'")],
     "fingerprint": [(lambda: files.fingerprint({"a": 1.0}), ValueError,
                      "tensors: expected tensors only, got float for 'a'")],
     "project_folder": [(lambda: files.project_folder("secrets"), ValueError,

@@ -18,6 +18,9 @@ from tokenbridge.vae import ForeignVAE
 HOME = Path(tempfile.mkdtemp(prefix="bad-inputs-"))
 NOWHERE, A_FILE = HOME / "nowhere", HOME / "file"
 A_FILE.write_text("not a folder")
+UNFINISHED = HOME / "unfinished"
+UNFINISHED.mkdir()
+(UNFINISHED / "run.json").write_text("{}")
 BRIDGE = TokenBridge.from_pretrained(save_tiny(HOME / "tiny"))
 IMAGES, INDICES, LABELS = torch.zeros(1, 3, 32, 32), torch.zeros(1, 16, 5,
     dtype=torch.int64), torch.tensor([0])
@@ -77,6 +80,8 @@ ROWS = {
         (lambda: BRIDGE.detokenize(INDICES.float()), ValueError, "indices: expected int values"),
         (lambda: BRIDGE.detokenize(INDICES + 7), ValueError, "indices: expected integers in [0, 6], got 7"),
     ],
+    "Tokenizer.decode": [(lambda: BRIDGE.decode(INDICES), ValueError, "latents: expected float values"),
+                         (lambda: BRIDGE.decode(IMAGES), ValueError, "latents: expected shape (b n d)")],
     "Tokenizer.reconstruct": [(lambda: BRIDGE.reconstruct(IMAGES[:, :2], quantized=False), ValueError,
                                "images: expected shape (b 3 32 32)")],
     "Tokenizer.tokenize_set": [
@@ -84,6 +89,8 @@ ROWS = {
          "images: expected shape (b 3 32 32), got shape (2, 3, 16, 16)"),
         (lambda: BRIDGE.tokenize_set(drawn_rich_images(2), mirror=2), ValueError, "mirror: expected one of"),
         (lambda: BRIDGE.tokenize_set(IMAGES), ValueError, "data: expected an ImageSet, got Tensor"),
+        (lambda: BRIDGE.tokenize_set(drawn_rich_images(2), chunk_size=0), ValueError,
+         "expected an integer of at least 1, got 0"),
     ],
     "TokenBridge": [
         (lambda: TokenBridge(None, LEVELS), ValueError,
@@ -118,15 +125,15 @@ ROWS = {
         (lambda: BRIDGE.generate(LABELS, steps=17), ValueError,
          "steps: expected an integer in [1, 16], got 17"),
         (lambda: BRIDGE.generate(), ValueError, "labels: expected labels, num or known, got none of them"),
-        (lambda: BRIDGE.generate(LABELS, num=1), ValueError, "num: expected labels or num, got both"),
+        (lambda: BRIDGE.generate(LABELS, num=1), ValueError, "num: expected labels or num, or one label"),
         (lambda: BRIDGE.generate(num=0), ValueError, "num: expected an integer of at least 1, got 0"),
         (lambda: BRIDGE.generate(num=1, first=-1), ValueError, "first: expected an integer of at least 0"),
-        (lambda: BRIDGE.generate("cat"), ValueError,
-         "labels: expected a tensor, an array or a list, got 'cat'"),
-        (lambda: BRIDGE.generate(3), ValueError, "labels: expected a tensor, an array or a list, got 3"),
+        (lambda: BRIDGE.generate("cat"), ValueError, "labels: the model knows no names, got 'cat'"),
+        (lambda: BRIDGE.generate({"cat"}), ValueError, "labels: expected a list, an array or a tensor"),
+        (lambda: BRIDGE.generate(4), ValueError, "labels: expected numbers from 0 to 3 (3: no label), got 4"),
         (lambda: BRIDGE.generate(["cat"]), ValueError, "labels: the model knows no names, got 'cat'"),
-        (lambda: BRIDGE.generate([None]), ValueError, "labels: expected an integer in [0, 3], got None"),
-        (lambda: BRIDGE.generate([0.5]), ValueError, "labels: expected an integer in [0, 3], got 0.5"),
+        (lambda: BRIDGE.generate([None]), ValueError, "labels: expected numbers from 0 to 3 (3: no label)"),
+        (lambda: BRIDGE.generate([0.5]), ValueError, "(3: no label), got 0.5"),
         (lambda: BRIDGE.generate(num=1, seed=-1), ValueError, "seed: expected an integer"),
     ],
     "TokenBridge.save_pretrained": [
@@ -136,7 +143,8 @@ ROWS = {
         (lambda: BRIDGE.save_pretrained(NOWHERE, dtype=torch.bfloat16), ValueError,
          "does not fit into bfloat16, call round_weights_(vae)"),
         (cast_model, ValueError,
-         "vae: expected weights in float32, got encoder.patch.weight in bfloat16; a model"),
+         "vae: expected weights in float32, got encoder.patch.weight in bfloat16; a model that was cast is "
+         "not saved, call .float() if that loses nothing"),
         (full_disk, OSError, "No space left on device"),
     ],
     "TokenBridge.from_pretrained": [
@@ -151,7 +159,10 @@ ROWS = {
         (lambda: TokenBridge.from_pretrained(FOREIGN), ValueError,
          "vae: the weights of a foreign autoencoder are not in the folder, call from_pretrained(folder"),
         (lambda: TokenBridge.from_pretrained(FOREIGN, vae=VAE), ValueError,
-         "vae: expected a ForeignVAE with image_size, latent_dims, factor = (16, 5, 8)"),
+         "vae: expected a ForeignVAE with image_size, latent_dims, factor = (16, 5, 8), "
+         "got VAE with (32, 5, 8)"),
+        (lambda: TokenBridge.from_pretrained(UNFINISHED), FileNotFoundError,
+         "holds a run that is not finished, which tokenbridge.recipes.load_run reads"),
         (lambda: TokenBridge.from_pretrained(FOREIGN, vae=foreign(1)), ValueError,
          "latents of one picture differ by more than 1 % of a deviation"),
     ],
