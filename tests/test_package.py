@@ -10,13 +10,14 @@ from tests.tools.notebooks import ROOT
 ORDER = ["data", "vae", "quantizer", "transformer", "backbone", "head", "model", "optim", "training",
          "generation", "folders", "pipeline", "evaluation", "recipes", "official", "cli"]
 APPENDICES = ["checks", "files", "drawn", "cifar10", "pictures", "plots", "classifier", "checkpoints", "kl16",
-              "processes"]
+              "processes",
+              "fid"]
 LATE = ["benchmark", "demo", "experiments"]   # appendices that stand on everything
 ALLOWED = {"torch", "numpy", "einops", "PIL", "tqdm", "safetensors", "filelock", "matplotlib", "accelerate",
-           "tyro", "huggingface_hub",
+           "tyro", "huggingface_hub", "torch_fidelity",
            "tokenbridge"}
 AT_THE_TOP = {"matplotlib": {"plots"}, "filelock": set(), "accelerate": set(), "tyro": {"cli"},
-              "huggingface_hub": set()}
+              "huggingface_hub": set(), "torch_fidelity": set()}
 MODULES = [path.stem for path in sorted((ROOT / "tokenbridge").glob("*.py")) if not path.stem.startswith("_")]
 
 
@@ -48,7 +49,8 @@ def test_imports_only_from_above(module):
     assert module in ORDER + APPENDICES + LATE, f"{module}: which place has it in the order of the modules?"
     if module in [*LATE, "cli"]:  # these may use everything
         return
-    above = ORDER[:ORDER.index(module)] + APPENDICES if module in ORDER else ["checks", "files", "data"]
+    above = ORDER[:ORDER.index(module)] + APPENDICES if module in ORDER else [
+        "checks", "files", "data", "pictures"]
     wrong = sorted({found for name, _ in imports(module) if (found := local(name)) and found not in above})
     assert not wrong, f"{module} imports {wrong}"
 
