@@ -10,6 +10,8 @@ WORKERS ?= 2
 SETTINGS := settings.ini setup.py constraints.txt pyproject.toml
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+# What tests/test_fid.py compares with. Their torchvision is left out: it would bring another PyTorch.
+PARITY := torch-fidelity torchmetrics lightning-utilities
 IN_ORDER := PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
@@ -58,6 +60,7 @@ $(VENV)/.run: $(SETTINGS) | $(BIN)/python
 
 $(VENV)/.dev: $(SETTINGS) | $(BIN)/python
 	$(PIP_INSTALL) -e ".[dev]"
+	$(PIP_INSTALL) --no-deps $(PARITY)
 	@touch $(VENV)/.run $@
 
 $(BIN)/python:
