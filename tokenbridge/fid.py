@@ -15,7 +15,6 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TypeVar
@@ -25,8 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from .checks import check_choice, check_finite, check_int, check_tensor, modes_restored
-from .data import IMAGE_ENDINGS, read_image, to_float
+from .data import to_float
 from .files import atomic_write, fingerprint, load_foreign
+from .pictures import IMAGE_ENDINGS, image_files, in_threads, read_image
 
 # %% ../nbs/fid.ipynb #365339f2
 @dataclass(frozen=True)
@@ -318,24 +318,20 @@ def _ask_all(
             return error
 
     good: list[tuple[Path, _Answer]] = []
-    with ThreadPoolExecutor(8) as threads:
-        for path, found in zip(paths, threads.map(answer, paths)):
-            if not isinstance(found, ValueError):
-                good.append((path, found))
-            elif skip_broken:
-                skipped.append(str(path))
-            else:
-                raise found
+    for path, found in zip(paths, in_threads(answer, paths)):
+        if not isinstance(found, ValueError):
+            good.append((path, found))
+        elif skip_broken:
+            skipped.append(str(path))
+        else:
+            raise found
     return good
 
 
 def _folder_pictures(root: Path, size: int | None, skip_broken: bool) -> Pictures:
     "The image files of a folder and its sub-folders, by name."
-    hidden = lambda path: any(part.startswith(".") for part in path.relative_to(root).parts)
-    paths = [path for path in sorted(root.rglob("*"))
-             if path.suffix.lower() in IMAGE_ENDINGS and not hidden(path)]
     skipped: list[str] = []
-    sizes = _ask_all(lambda path: _pixels(path, size), paths, skip_broken, skipped)
+    sizes = _ask_all(lambda path: _pixels(path, size), sorted(image_files(root)), skip_broken, skipped)
     if not sizes:
         endings = ", ".join(IMAGE_ENDINGS)
         raise ValueError(f"{root}: expected block-*.npz or images ({endings}), found none")
