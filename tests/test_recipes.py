@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from tests.tools import notebooks
 from tests.tools.tiny import three_classes, tiny_config
 from tokenbridge import recipes
 from tokenbridge.checkpoints import load_checkpoint, newest_checkpoint
@@ -275,6 +277,21 @@ def test_tokens_of_another_tokenizer_are_refused(bridge, tokens):
                      tokens.source, tokens.made_by, tokens.mirror)
     with pytest.raises(ValueError, match="^tokens: expected tokens=16, as the tokenizer has it, got 32"):
         trained(bridge, wider)
+
+
+# ---- a folder of pictures
+
+def test_from_a_folder_to_a_picture_in_fifteen_lines(tmp_path):
+    cells = [notebooks.joined(cell["source"]) for cell in notebooks.code_cells(notebooks.read("12_cifar"))]
+    lines = next(text for text in cells if "image_folder(photos" in text).strip().splitlines()
+    assert len([line for line in lines if line]) <= 15
+    for number, (picture, label) in enumerate(drawn_rich_images(6, size=64)):
+        (place := tmp_path / "photos" / f"{label}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(place / f"{number}.png")
+    text = "\n".join(lines).replace("steps=4", "steps=1").replace("warmup=2", "warmup=0")
+    assert "steps=1" in text and "warmup=0" in text
+    exec(compile(text, "lesson 12", "exec"), {"photos": str(tmp_path / "photos"), "out": str(tmp_path)})
+    assert Image.open(tmp_path / "samples.png").size[0] > 64 and (tmp_path / "config.json").is_file()
 
 
 # ---- measuring

@@ -893,7 +893,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'tokenbridge/recipes.py'),
                                      'tokenbridge.recipes.Recipe.sampling': ('cifar.html#recipe.sampling', 'tokenbridge/recipes.py'),
                                      'tokenbridge.recipes._begin_run': ('cifar.html#_begin_run', 'tokenbridge/recipes.py'),
-                                     'tokenbridge.recipes._changed': ('cifar.html#_changed', 'tokenbridge/recipes.py'),
                                      'tokenbridge.recipes._check_classes': ('cifar.html#_check_classes', 'tokenbridge/recipes.py'),
                                      'tokenbridge.recipes._check_made_by': ('cifar.html#_check_made_by', 'tokenbridge/recipes.py'),
                                      'tokenbridge.recipes._check_names': ('cifar.html#_check_names', 'tokenbridge/recipes.py'),

@@ -351,7 +351,7 @@ def train_judge(
     check_int("steps", steps, 2)
     if test is not None and tuple(test.classes) != tuple(data.classes):
         raise ValueError("test: expected images of the classes of the training images, got others")
-    data = data.decoded() if hasattr(data, "decoded") else data
+    data = data.decoded()
     home = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     batch_size = batch_size or (64 if data[0][0].shape[-1] <= 32 else 16)
     with torch.random.fork_rng(devices=[]):

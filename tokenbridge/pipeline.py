@@ -17,7 +17,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .checks import check_choice, check_indices, check_int, check_tensor, find_class
+from .checks import check_choice, check_images, check_indices, check_int, check_tensor, find_class
 from .data import ImageSet, TokenSet, to_float, token_dtype
 from .files import find_folder, load_tensors, save_tensors, value_fingerprint, write_json
 from .folders import folder_content, model_config, read_config, read_folder, remove_stale
@@ -110,6 +110,8 @@ class _Parts(nn.Module):
         size = self.vae.image_size
         bytes_or_floats = "int" if isinstance(images, Tensor) and images.dtype == torch.uint8 else "float"
         check_tensor("images", images, f"b 3 {size} {size}", bytes_or_floats)
+        if bytes_or_floats == "float":   # bytes as floats, [0, 255], would be tokens of no image
+            check_images("images", images)
         return images.split(images_at_a_time(chunk_size, size * size))
 
     def _encoded(self, images: Tensor) -> Tensor:

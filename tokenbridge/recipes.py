@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from tokenbridge.vae import (
     VAE,
+    ForeignVAE,
     VAEConfig,
     check_autoencoder,
     fit_latent_scale_,
@@ -152,10 +153,6 @@ def _untrained_vae(config: VAEConfig, seed: int, data: ImageSet, start: VAE | No
     return vae
 
 
-def _changed(change: Iterable[str]) -> dict[str, Any]:
-    return {"change": change} if change else {}
-
-
 def train_vae(
     data: ImageSet,                        # training images, of the size that `config` has
     config: VAEConfig,                     # shape of the VAE
@@ -184,7 +181,7 @@ def train_vae(
     device = training_device(device)   # an impossible one costs nothing yet
     same = {"data": _which(data), "kl_weight": float(kl_weight), "shape": non_default(config),
             "perceptual_weight": float(perceptual_weight)} | ({} if mirror else {"mirror": False})
-    data = data.decoded(folder, progress) if hasattr(data, "decoded") else data
+    data = data.decoded(folder, progress)
     vae = _untrained_vae(config, schedule.seed, data, start)
     eye = load_classifier("features").to(device) if perceptual_weight > 0 else None
     loss_fn = lambda module, batch, generator: vae_loss(module, batch[0], generator, kl_weight, eye,
@@ -192,7 +189,7 @@ def train_vae(
     turned = random_flip if mirror else lambda images, generator: images
     make_batch = lambda ids, generator: (turned(to_float(data.batch(ids)[0]), generator),)
     result = train(vae, loss_fn, make_batch, len(data), schedule, folder, resume, evaluate, on_step, progress,
-                   device, trainable, same, **_changed(change))
+                   device, trainable, same, change=change)
     vae = loaded(lambda: VAE(config), result.ema, "averaged weights")
     round_weights_(vae)
     enough = max(2000, min(20000, 20000 * 32 ** 2 // size ** 2))   # images of the scale: fewer large ones
@@ -211,6 +208,8 @@ def fit_quantizer(
     check_int("num", num, 1)
     device = next(chain(vae.parameters(), vae.buffers()), torch.zeros(())).device
     check_autoencoder(vae)
+    if isinstance(vae, ForeignVAE):
+        vae.warn_if_unscaled()
     stand_in = Quantizer.gaussian(getattr(vae, "latent_dims"), num_levels).to(device)   # not used yet
     tokenizer, size = Tokenizer(vae, stand_in), getattr(vae, "image_size")
     parts = torch.arange(min(num, len(data))).split(images_at_a_time(None, size ** 2))
@@ -408,7 +407,7 @@ def train_generator(
     loss_fn = lambda module, batch, generator: module.loss(*batch, generator)
     same = {"tokenizer": dict(tokens.made_by), "data": _which(tokens), "shape": non_default(config)}
     result = train(model, loss_fn, tokens.batch, len(tokens), schedule, folder, resume, evaluate, on_step,
-                   progress, device, trainable, same, compiled, **_changed(change))
+                   progress, device, trainable, same, compiled, change=change)
     model = loaded(lambda: _same_parts(config, levels, first), result.ema, "averaged weights")
     round_weights_(model)
     whole = TokenBridge(tokenizer.vae, tokenizer.quantizer, model.to(tokenizer.device), *carried)

@@ -63,6 +63,8 @@ ROWS = {
          "images: expected shape (b 3 32 32), got shape (3, 32, 32)"),
         (lambda: BRIDGE.tokenize(IMAGES[..., 1:]), ValueError, "images: expected shape (b 3 32 32)"),
         (lambda: BRIDGE.tokenize(IMAGES.long()), ValueError, "images: expected float values"),
+        (lambda: BRIDGE.tokenize(IMAGES + 255), ValueError,
+         "images: expected floats in [-1, 1] (data.to_float makes them of bytes), got 255 to 255"),
         (lambda: BRIDGE.tokenize(IMAGES / 0), ValueError,
          "images: expected finite values, got 3072 NaN or infinite"),
         (lambda: BRIDGE.tokenize(IMAGES, chunk_size=0), ValueError,
