@@ -48,6 +48,88 @@ def test_a_shift_moves_pixels():
     assert len(moved) > 10 and all(2 <= y <= 6 and 2 <= x <= 6 for y, x in moved)
 
 
+def photographs(root: Path, num: int = 12) -> Path:
+    "Three classes of grey squares whose brightness says which."
+    for i in range(num):
+        (root / "abc"[i % 3]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 16), (20 * i, i % 3, 0)).save(root / "abc"[i % 3] / f"{i:02d}.png")
+    return root
+
+
+def test_a_folder_is_an_image_set_that_reads_when_it_is_asked(tmp_path, monkeypatch):
+    data, read = d.image_folder(photographs(tmp_path), 8), []
+    original = d.read_image
+    monkeypatch.setattr(d, "read_image", lambda path, *rest: read.append(path) or original(path, *rest))
+    assert isinstance(data, d.ImageSet) and len(data) == 12 and data.image_size == 8 and not read
+    assert repr(data) == f"12 images of 8x8 pixels in 3 classes ({tmp_path})" and not read
+    images, labels = data.batch(torch.tensor([5, 0, 5]))
+    assert len(read) == 3 and torch.equal(images[0], images[2]) and labels.tolist()[0] == data[5][1]
+    assert (images[:, 1, 0, 0].long() == labels).all() and torch.equal(data[0][0], images[1])
+    first, rest = data.split(5)
+    assert (len(first.paths), len(rest.paths)) == (5, 7) and first.paths + rest.paths == data.paths
+    assert torch.equal(rest[0][0], data[5][0]) and len(data.take(3).images) == 3
+    assert data.batch(torch.zeros(0, dtype=torch.int64))[0].shape == (0, 3, 8, 8)
+    loader = torch.utils.data.DataLoader(data, batch_size=5, num_workers=0)
+    assert torch.equal(torch.cat([x for x, _ in loader]), data.images)
+
+
+def test_decoded_once_in_memory_or_mapped(tmp_path, monkeypatch):
+    data = d.image_folder(photographs(tmp_path / "photos"), 8)
+    pixels = data.images
+    plain = data.decoded()
+    assert type(plain) is d.ImageSet and torch.equal(plain.images, pixels) and plain.decoded() is plain
+    assert torch.equal(plain.labels, data.labels) and plain.source == data.source
+    monkeypatch.setattr(d, "_IN_MEMORY", 100)
+    assert torch.equal(data.decoded().images, pixels), "a temporary file"
+    kept = data.decoded(tmp_path / "kept")
+    assert torch.equal(kept.images, pixels)
+    (file,) = (tmp_path / "kept").iterdir()
+    assert file.stat().st_size == pixels.numel()
+    kept.images[0] = 0   # a copy of the page, not the file
+    monkeypatch.setattr(d, "_in_parts", lambda *_: pytest.fail("decoded again"))
+    assert torch.equal(data.decoded(tmp_path / "kept").images, pixels)
+    monkeypatch.undo()
+    monkeypatch.setattr(d, "_IN_MEMORY", 100)
+    Image.new("RGB", (99, 99), (7, 7, 7)).save(data.paths[0])
+    assert data.decoded(tmp_path / "kept").images[0].unique().tolist() == [7], "a changed image is read again"
+
+
+def test_images_by_name_or_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("TOKENBRIDGE_DATA", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    photographs(tmp_path / "photos", 30)
+    (tmp_path / "cifar" / "cifar-10-batches-bin").mkdir(parents=True)
+    record = bytes([3]) + bytes(3072)
+    (tmp_path / "cifar" / "cifar-10-batches-bin" / "test_batch.bin").write_bytes(record * 10000)
+    for name, made in (("drawn", d.drawn_images), ("drawn-rich", d.drawn_rich_images)):
+        test = d.load_images("test", name, limit=7, size=16)
+        assert test.source == name and torch.equal(test.images, made(7, 1, 16).images)
+    train, test = (d.load_images(split, "~/photos", size=8) for split in ("train", "test"))
+    assert (len(train), len(test), train.source) == (27, 3, str(tmp_path / "photos"))
+    assert len(d.load_images("train", tmp_path / "photos", 4, size=np.int64(8))) == 4
+    for place in ("cifar", "cifar/cifar-10-batches-bin"):
+        found = d.load_images("test", place, np.int64(9))
+        assert found.source == "cifar10" and len(found) == 9 and found.labels[0] == 3
+    monkeypatch.setenv("TOKENBRIDGE_DATA", "cifar")
+    assert d.load_images("test").source == d.load_images("test", "cifar10").source == "cifar10"
+    monkeypatch.setenv("TOKENBRIDGE_DATA", "drawn-rich")
+    assert d.load_images("test", limit=3).source == "drawn-rich"
+    monkeypatch.setitem(d.SOURCES, "mine", lambda split, limit, size, download: d.drawn_images(3, 9))
+    assert torch.equal(d.load_images("train", "mine").images, d.drawn_images(3, 9).images)
+
+
+def test_a_broken_cifar_is_an_error_and_not_a_reason_to_draw(tmp_path, monkeypatch):
+    monkeypatch.delenv("TOKENBRIDGE_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "cifar10" / "cifar-10-batches-bin").mkdir(parents=True)
+    (tmp_path / "data" / "cifar10" / "cifar-10-batches-bin" / "test_batch.bin").write_bytes(b"short")
+    with pytest.raises(ValueError, match="got 5 bytes"):
+        d.load_images("test")
+    with pytest.raises(ValueError, match="size: the images of cifar10 have 32 pixels, got 64"):
+        d.load_images("test", "cifar10", size=64)
+
+
 def test_image_folder_crops_the_middle(tmp_path):
     for name, colour in (("a", (255, 0, 0)), ("b", (0, 255, 0))):
         (tmp_path / name).mkdir()

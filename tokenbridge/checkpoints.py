@@ -43,7 +43,7 @@ def save_checkpoint(
 ) -> Path:                   # the checkpoint's folder
     "Write a checkpoint so that a kill or a full disk at any moment leaves the earlier ones whole."
     check_int("keep", keep, 1)
-    root = Path(folder) / "checkpoints"
+    root = Path(folder).expanduser() / "checkpoints"
     target, temporary = root / f"step-{checkpoint.step:06d}", root / f".writing-{checkpoint.step:06d}"
     try:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -97,7 +97,7 @@ def all_checkpoints(
     folder: Path | str,  # folder of the run
 ) -> list[Path]:         # oldest first
     "The folders named like checkpoints, whole or torn."
-    found = (Path(folder) / "checkpoints").glob("step-*")
+    found = (Path(folder).expanduser() / "checkpoints").glob("step-*")
     return sorted((path for path in found if path.name.removeprefix("step-").isdigit()), key=_step_of)
 
 # %% ../nbs/checkpoints.ipynb #7d5c1dba
@@ -131,7 +131,7 @@ def load_checkpoint(
     path: Path | str,  # a checkpoint's folder
 ) -> Checkpoint:
     "Read a checkpoint; nothing in it is code."
-    path = Path(path)
+    path = Path(path).expanduser()
     if not _is_complete(path):
         raise ValueError(f"checkpoint: {path} is missing, incomplete or damaged")
     state = json.loads((path / "state.json").read_bytes())

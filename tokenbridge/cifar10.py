@@ -137,7 +137,7 @@ def unpack(
     root = as_path(root)
     with tempfile.TemporaryDirectory(dir=root) as temporary:
         try:
-            with tarfile.open(archive) as tar:
+            with tarfile.open(as_path(archive)) as tar:
                 _write_files(tar, Path(temporary) / "cifar-10-batches-bin")
         except (tarfile.TarError, zlib.error, EOFError) as error:
             raise OSError(f"{archive}: cannot be unpacked ({type(error).__name__}): "

@@ -275,7 +275,7 @@ def ship_classifier(
         print(f"epoch {epoch}: {loss:.3f}", flush=True)
 
     losses = classifier.train_classifier(net, training, epochs, seed=seed, on_epoch=on_epoch)
-    path = Path(folder) / f"{name}.safetensors"
+    path = Path(folder).expanduser() / f"{name}.safetensors"
     classifier.store_classifier(net, path)
     command = f"ship_classifier({name!r}, {str(folder)!r}, epochs={epochs}, seed={seed})"
     reached = classifier.accuracy(classifier.read_classifier(path, name), test)

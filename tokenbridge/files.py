@@ -312,7 +312,7 @@ def file_hash(
 ) -> str:              # 64 hexadecimal digits
     "The SHA-256 of a file."
     try:
-        with open(path, "rb") as file:
+        with open(as_path(path), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file") from None

@@ -51,7 +51,7 @@ def read_official(
         raise ValueError(f"source: expected a file or a dictionary of tensors, got {type(source).__name__}")
     if isinstance(ignore, str) or not all(isinstance(start, str) and start for start in ignore):
         raise ValueError(f"ignore: expected a list of beginnings of names, got {ignore!r:.40}")
-    content, where = source if isinstance(source, Mapping) else _open(Path(source)), _where(source)
+    content, where = source if isinstance(source, Mapping) else _open(Path(source).expanduser()), _where(source)
     for key in ("model_ema", "model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

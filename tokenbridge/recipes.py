@@ -331,7 +331,7 @@ def _begin_run(folder: str | Path | None, resume: bool, bridge: TokenBridge, con
     "Write all but the weights of the generator, unless the folder has it or belongs to another run."
     if folder is None or not is_main_process() or (all_checkpoints(folder) and not resume):
         return
-    home = Path(folder)
+    home = Path(folder).expanduser()
     if resume and (home / "tokenizer" / "config.json").is_file() and (home / "run.json").is_file():
         return
     try:

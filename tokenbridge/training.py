@@ -465,7 +465,7 @@ def _make_run(module: nn.Module, loss_fn: Callable, config: TrainConfig, num_sam
                          f"got {', '.join(taken)}")
     everything = json.loads(json.dumps({**(identity or {}), **ours}))
     return _Run(module, trained, config, make_optimizers(module, config), ema_init(trained), processes,
-                wrapped, everything, Path(folder) if folder else None)
+                wrapped, everything, Path(folder).expanduser() if folder else None)
 
 
 @contextmanager
