@@ -136,7 +136,8 @@ def several(folder):
     for ending in [e for e in ("gif", "tif", "webp", "avif", "png") if f".{e}" in p.IMAGE_ENDINGS]:
         lossless = {"lossless": True} if ending == "webp" else {"quality": 100} if ending == "avif" else {}
         first.save(folder / f"a.{ending}", save_all=True, append_images=[second], **lossless)
-        assert (p.read_image(folder / f"a.{ending}", 8)[:, 4, 4] - torch.tensor(GREEN)).abs().max() < 4, ending
+        difference = p.read_image(folder / f"a.{ending}", 8)[:, 4, 4] - torch.tensor(GREEN)
+        assert difference.abs().max() < 4, ending
 
 
 def damaged(folder):
@@ -163,7 +164,8 @@ def test_a_row_of_the_table(kind, tmp_path):
 
 
 def test_every_row_of_the_lesson_has_its_test():
-    table = next(cell["source"] for cell in read("01_data")["cells"] if "| Pillow's modes |" in cell["source"])
+    cells = read("01_data")["cells"]
+    table = next(cell["source"] for cell in cells if "| Pillow's modes |" in cell["source"])
     assert [row.split("|")[1].strip() for row in table.split("\n") if row.startswith("| ")][2:] == list(KINDS)
 
 
