@@ -180,7 +180,7 @@ def test_a_strip_is_cut_before_it_is_enlarged(tmp_path, monkeypatch):
     assert sizes and max(max(size) for size in sizes) <= 256
     sizes.clear()
     wide = p.centre_square(Image.new("RGB", (1000, 300)), 64)
-    assert wide.size == (64, 64) and sizes == [(500, 150), (250, 75), (213, 64)], "photographs: shrunk, then cut"
+    assert wide.size == (64, 64) and sizes == [(500, 150), (250, 75), (213, 64)], "first shrunk, then cut"
 
 
 def test_all_endings_that_a_folder_takes_can_be_read(tmp_path):

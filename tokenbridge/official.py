@@ -51,7 +51,8 @@ def read_official(
         raise ValueError(f"source: expected a file or a dictionary of tensors, got {type(source).__name__}")
     if isinstance(ignore, str) or not all(isinstance(start, str) and start for start in ignore):
         raise ValueError(f"ignore: expected a list of beginnings of names, got {ignore!r:.40}")
-    content, where = source if isinstance(source, Mapping) else _open(Path(source).expanduser()), _where(source)
+    opened = source if isinstance(source, Mapping) else _open(Path(source).expanduser())
+    content, where = opened, _where(source)
     for key in ("model_ema", "model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -480,12 +481,13 @@ def _check_out(out: Any) -> Path:
     "The folder to write; a short error before anything is read if it cannot be written."
     if not isinstance(out, (str, os.PathLike)) or not str(out):
         raise ValueError(f"out: expected a folder, got {out!r:.40}")
-    place = next(place for place in (Path(out).absolute(), *Path(out).absolute().parents) if place.exists())
+    where = Path(out).expanduser().absolute()
+    place = next(place for place in (where, *where.parents) if place.exists())
     if not place.is_dir():
         raise OSError(f"out: expected a folder, {place} is a file")
     if not os.access(place, os.W_OK):
         raise OSError(f"out: cannot write into {place}")
-    return Path(out)
+    return where
 
 
 def _official_sampling(ar: ARModel | None) -> SamplingDefaults:
@@ -501,7 +503,8 @@ def _origin(source: Any) -> dict[str, Any]:
     "Which file it was: name, size and SHA-256."
     if isinstance(source, Mapping):
         return {"tensors": len(source)}
-    return {"file": Path(source).name, "bytes": Path(source).stat().st_size, "sha256": file_hash(source)}
+    path = Path(source).expanduser()
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": file_hash(path)}
 
 # %% ../nbs/16_official_weights.ipynb #0517e4db
 from .checks import documented
