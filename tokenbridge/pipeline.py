@@ -345,7 +345,7 @@ class TokenBridge(Tokenizer):
     ) -> Path:                               # the folder
         "Write config.json and model.safetensors; refuse beforehand what from_pretrained could not read."
         check_choice("dtype", dtype, (torch.float32, torch.bfloat16))
-        folder = Path(folder)
+        folder = Path(folder).expanduser()
         config, tensors = folder_content(self, dtype, folder)
         remove_stale(folder, config["fingerprints"])
         save_tensors(folder / "model.safetensors", tensors)
@@ -370,7 +370,7 @@ def save_example_tokens(
     labels: Tensor,      # (b,) their classes
 ) -> Path:               # the file
     "Put indices of some images beside the weights that made them, as tokens.safetensors."
-    config = read_config(Path(folder) / "config.json")
+    config = read_config(Path(folder).expanduser() / "config.json")
     num_levels = config["quantizer"]["num_levels"]
     b = check_tensor("indices", indices, "b n d", "int", d=config["quantizer"]["dims"])["b"]
     check_tensor("labels", labels, "b", "int", b=b)
@@ -378,7 +378,7 @@ def save_example_tokens(
     small = {"indices": indices.to(torch.uint8 if num_levels <= 256 else torch.int32),
              "labels": labels.to(torch.int32)}
     made_by = {part: config["fingerprints"][part] for part in ("vae", "levels")}
-    return save_tensors(Path(folder) / "tokens.safetensors", small, made_by)
+    return save_tensors(Path(folder).expanduser() / "tokens.safetensors", small, made_by)
 
 # %% ../nbs/10_pipeline.ipynb #8f969fb0
 def load_example_tokens(
@@ -402,7 +402,7 @@ def upgrade_folder(
     sampling: SamplingDefaults | None = None,   # sampling defaults; None: as stored
 ) -> Path:                                      # the folder
     "Rewrite config.json in the newest format, with class names and sampling defaults; no tensor changes."
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")         # that the old format has no fingerprint is why we are here
         parts = read_folder(folder)
