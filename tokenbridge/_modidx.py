@@ -158,6 +158,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tokenbridge.checks.documented': ('checks.html#documented', 'tokenbridge/checks.py'),
                                     'tokenbridge.checks.fast': ('checks.html#fast', 'tokenbridge/checks.py'),
                                     'tokenbridge.checks.find_class': ('checks.html#find_class', 'tokenbridge/checks.py'),
+                                    'tokenbridge.checks.in_64_bits': ('checks.html#in_64_bits', 'tokenbridge/checks.py'),
                                     'tokenbridge.checks.modes_restored': ('checks.html#modes_restored', 'tokenbridge/checks.py'),
                                     'tokenbridge.checks.non_default': ('checks.html#non_default', 'tokenbridge/checks.py'),
                                     'tokenbridge.checks.print_runtime': ('checks.html#print_runtime', 'tokenbridge/checks.py'),

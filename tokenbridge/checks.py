@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['check_tensor', 'check_finite', 'check_indices', 'check_images', 'check_number', 'check_int', 'check_seed',
-           'check_choice', 'find_class', 'config_from_dict', 'non_default', 'modes_restored', 'fast', 'print_runtime',
-           'refused', 'documented']
+           'check_choice', 'in_64_bits', 'find_class', 'config_from_dict', 'non_default', 'modes_restored', 'fast',
+           'print_runtime', 'refused', 'documented']
 
 # %% ../nbs/checks.ipynb #b245f762
 import dataclasses
@@ -161,6 +161,16 @@ def _between(low: float, high: float, open_low: bool = False) -> str:
     if high == float("inf"):
         return f"above {low}" if open_low else f"of at least {low}"
     return f"in {'(' if open_low else '['}{low}, {high}]"
+
+# %% ../nbs/checks.ipynb #fad735b1
+def in_64_bits(
+    values: Tensor,  # numbers of any shape and kind
+) -> Tensor:         # the same in 64-bit floats: where they are, or on the CPU if their device has no such floats
+    "The values in 64 bits, never on a device that has none."
+    return (values.cpu() if values.device.type in _WITHOUT_64_BITS else values).double()
+
+# %% ../nbs/checks.ipynb #b96be65c
+_WITHOUT_64_BITS = ("mps",)   # kinds of devices
 
 # %% ../nbs/checks.ipynb #3aa70f4d
 def find_class(

@@ -24,6 +24,7 @@ from tokenbridge.checks import (
     check_number,
     check_seed,
     check_tensor,
+    in_64_bits,
     modes_restored,
 )
 
@@ -80,10 +81,10 @@ def _window_matrix(length: int, size: int = 11, deviation: float = 1.5) -> Tenso
 
 def _local_mean(images: Tensor) -> Tensor:
     "Gaussian-weighted mean around every place where the window fits: (..., h, w) -> (..., h - 10, w - 10)."
-    rows, columns = (_window_matrix(size).to(images.device, torch.float64) for size in images.shape[-2:])
-    # differences of squares of grey levels: neither 16 bits nor TF32 are enough
-    with torch.autocast(images.device.type, enabled=False):
-        return (rows @ images.double() @ columns.T).to(images.dtype)
+    wide = in_64_bits(images)   # differences of squares of grey levels: neither 16 bits nor TF32 are enough
+    rows, columns = (_window_matrix(size).to(wide) for size in images.shape[-2:])
+    with torch.autocast(wide.device.type, enabled=False):
+        return (rows @ wide @ columns.T).to(images)
 
 # %% ../nbs/11_evaluation.ipynb #6f8cf8c6
 def image_ssim(
@@ -169,8 +170,8 @@ def level_usage(
     check_indices("indices", indices, num_levels)
     if not indices.numel():
         raise ValueError("indices: expected at least one, got none")
-    counts = _counts(rearrange(indices, "... d -> (...) 1 d"), num_levels)[0].double()
-    return (counts / counts.sum(-1, keepdim=True)).float()
+    counts = in_64_bits(_counts(rearrange(indices, "... d -> (...) 1 d"), num_levels)[0])
+    return (counts / counts.sum(-1, keepdim=True)).float().to(indices.device)
 
 
 def perplexity(
@@ -179,7 +180,7 @@ def perplexity(
     "The number of evenly used levels that would carry as much information."
     check_tensor("usage", usage, "... k", "float")
     check_finite("usage", usage)
-    if bool((usage < 0).any()) or bool(((usage.double().sum(-1) - 1).abs() > 1e-3).any()):
+    if bool((usage < 0).any()) or bool(((in_64_bits(usage).sum(-1) - 1).abs() > 1e-3).any()):
         raise ValueError("usage: expected shares of at least 0 that sum to 1")
     return torch.special.entr(usage).sum(-1).exp()
 
@@ -237,12 +238,13 @@ def _checked_counts(train_indices: Tensor, indices: Tensor, num_levels: int) -> 
 
 def _histogram_nll(counts: Tensor, indices: Tensor, mask: Tensor | None) -> float:
     "Mean cost of the indices (N, n, d) under counts (n, d, k), smoothed; over the tokens of the mask."
-    log_prob = (counts + 1).double().log() - (counts.sum(-1, keepdim=True) + counts.shape[-1]).double().log()
-    at = log_prob.gather(-1, rearrange(indices.long(), "N n d -> n d N"))
+    sums = counts.sum(-1, keepdim=True) + counts.shape[-1]
+    log_prob = in_64_bits(counts + 1).log() - in_64_bits(sums).log()
+    at = log_prob.gather(-1, rearrange(indices.long(), "N n d -> n d N").to(log_prob.device))
     costs = -rearrange(at, "n d N -> N n d")
     if mask is not None:
         check_tensor("mask", mask, "N n", "bool", N=indices.shape[0], n=indices.shape[1])
-        costs = costs[mask]
+        costs = costs[mask.to(costs.device)]
     if not costs.numel():
         raise ValueError("mask: expected at least one True, got none")
     return float(costs.mean())
@@ -284,7 +286,7 @@ def nll(
         model.eval()
         for part in torch.arange(size["N"]).split(int(chunk_size)):
             costs = model.token_nll(*(x[part].to(device) for x in (indices, labels, mask)))
-            total += float(costs.double().sum())
+            total += float(in_64_bits(costs).sum())
     return total / (int(mask.sum()) * size["d"])
 
 # %% ../nbs/11_evaluation.ipynb #eb1c685c
@@ -316,7 +318,7 @@ def within_class_variance(
 ) -> float:             # squared feature units
     "Trace of the covariance of the judge's features within a class, mean over the classes."
     check_tensor("labels", labels, "N", "int", N=len(images))
-    features, labels = judge_features(judge, images, chunk_size).double(), labels.cpu()
+    features, labels = in_64_bits(judge_features(judge, images, chunk_size)), labels.cpu()
     groups = [features[labels == label] for label in labels.unique()]
     traces = [group.var(0).sum() for group in groups if len(group) > 1]
     if not traces:

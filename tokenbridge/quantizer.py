@@ -13,7 +13,16 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .checks import check_choice, check_finite, check_indices, check_int, check_number, check_tensor
+from tokenbridge.checks import (
+    check_choice,
+    check_finite,
+    check_indices,
+    check_int,
+    check_number,
+    check_tensor,
+    in_64_bits,
+)
+
 from .files import fingerprint
 from .vae import KeepsFloat32
 
@@ -235,9 +244,7 @@ def fit_levels(
     if len(samples) < num_levels:
         raise ValueError(f"latents: expected at least {num_levels} samples for {num_levels} levels, "
                          f"got {len(samples)}")
-    # 64-bit floats never run on a device that has none
-    wide = samples.to("cpu" if samples.device.type == "mps" else samples.device).double()
-    values = wide.T.contiguous().sort(dim=-1).values
+    values = in_64_bits(samples).T.contiguous().sort(dim=-1).values
     sums = [nn.functional.pad(values.pow(power).cumsum(-1), (1, 0)) for power in (1, 2)]
     levels = _spread(_start_levels(values, num_levels), values)
     for _ in range(iterations):

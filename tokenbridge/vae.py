@@ -28,6 +28,7 @@ from tokenbridge.checks import (
     check_number,
     check_tensor,
     config_from_dict,
+    in_64_bits,
     modes_restored,
 )
 
@@ -46,10 +47,10 @@ def patch_pca(
     patches = rearrange(images, "b c (h f) (w g) -> (b h w) (c f g)", f=factor, g=factor)
     mean = patches.mean(0)
     centred = patches - mean
-    variances, directions = torch.linalg.eigh((centred.T @ centred / len(centred)).double())
-    keep = directions.flip(1)[:, :dims].T.to(images.dtype)
+    variances, directions = torch.linalg.eigh(in_64_bits(centred.T @ centred / len(centred)))
+    keep = directions.flip(1)[:, :dims].T.to(images)
     shape = lambda t: rearrange(t, "... (c f g) -> ... c f g", c=3, f=factor)
-    return shape(mean), shape(keep), variances.flip(0)[:dims].clamp(min=1 / 255 ** 2).sqrt().to(images.dtype)
+    return shape(mean), shape(keep), variances.flip(0)[:dims].clamp(min=1 / 255 ** 2).sqrt().to(images)
 
 # %% ../nbs/02_vae.ipynb #29ff95f3
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ ROWS = {
         (lambda: c.check_tensor("x", torch.zeros(()), "... d"), ValueError, "x: expected shape (... d)"),
         (lambda: c.check_tensor("x", torch.zeros(2, 3), "b d", d=4), ValueError, "d = 4"),
     ],
+    "in_64_bits": "internal: converts whatever numbers a tensor holds",
     "check_finite": [
         (lambda: c.check_finite("x", torch.tensor([float("nan"), 0.0])), ValueError,
          "x: expected finite values, got 1 NaN or infinite of 2"),
