@@ -13,12 +13,14 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.tools.own_images import digits, photographs
 from tests.tools.tiny import save_tiny
-from tokenbridge import cli, model
-from tokenbridge.data import DRAWN_CLASSES
+from tokenbridge import cli, model, options
+from tokenbridge.drawn import DRAWN_CLASSES
 from tokenbridge.generation import SamplingDefaults
+from tokenbridge.optim import TrainConfig
 from tokenbridge.pipeline import TokenBridge
-from tokenbridge.recipes import recipe
+from tokenbridge.recipes import Recipe, recipe
 
 START = "import sys; from tokenbridge.cli import main; sys.exit(main())"
 
@@ -55,24 +57,145 @@ def test_help_needs_no_torch(line, capsys):
         assert ("--seed" in text) == (line.split()[0] not in ("reconstruct", "benchmark", "info"))
 
 
-def test_help_is_instant():
-    code = ("import sys\nfrom tokenbridge.cli import parse\ntry: parse()\n"
-            "finally: print('torch' in sys.modules, 'numpy' in sys.modules)")
-    done = process("generate --help", code)
-    assert done.returncode == 0 and done.stdout.endswith("False False\n")
+@pytest.mark.parametrize("line", ["generate --help", "train-vae --help-all", "--help"])
+def test_help_is_instant(line):
+    "Without PyTorch and NumPy; the time is the processor's, since a test machine may be busy."
+    code = ("import sys, time\nfrom tokenbridge.cli import parse\ntry: parse()\n"
+            "finally: print('torch' in sys.modules, 'numpy' in sys.modules, time.process_time())")
+    seconds = []
+    for _ in range(3):
+        done = process(line, code)
+        *_, torch_loaded, numpy_loaded, spent = done.stdout.split()
+        assert done.returncode == 0 and (torch_loaded, numpy_loaded) == ("False", "False"), done.stderr
+        seconds.append(float(spent))
+    assert min(seconds) < 0.6, f"{seconds}: 0.3 s on an idle machine"
+
+
+def shown(line: str, capsys) -> str:
+    "A help text in one line, without its frame."
+    with pytest.raises(SystemExit) as exit:
+        cli.parse(shlex.split(line))
+    assert exit.value.code == 0
+    return " ".join(capsys.readouterr().out.replace("│", " ").split())
 
 
 def test_every_option_says_what_it_is(capsys):
     for name, kind in cli.OPTIONS.items():
-        with pytest.raises(SystemExit):
-            cli.parse([name, "--help"])
-        text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+        text = shown(f"{name} --help-all", capsys)
         for field in dataclasses.fields(kind):
             if field.name not in ("on", "model"):
                 option = f"--{field.name.replace('_', '-')} "
                 words = [words.split() for words in re.findall(rf"{option}(.*?)\(default", text)]
                 assert words and max(map(len, words)) >= 3, f"{name} {option}: no words about it"
 
+
+def test_help_shows_the_dozen_that_people_use(capsys):
+    for name, kind in cli.OPTIONS.items():
+        few, all_of_them = (set(re.findall(r" (--[a-z-]+)", shown(f"{name} {ask}", capsys)))
+                            for ask in ("--help", "--help-all"))
+        few, all_of_them = few - {"--help", "--help-all"}, all_of_them - {"--help", "--help-all"}
+        assert len(few) <= 16 and few <= all_of_them
+        assert ("--help-all" in shown(f"{name} --help", capsys)) == (few != all_of_them)
+    assert "--image-size" in shown("train-vae --help", capsys)
+    assert "--clip-norm" not in shown("train-vae --help", capsys)
+
+
+def test_the_data_sets_are_named_in_the_help(capsys):
+    from tokenbridge.data import SOURCES
+    for name in ("train-vae", "train", "train-judge", "reconstruct", "evaluate"):
+        said = re.search(r"--data .*?\(default", shown(f"{name} --help", capsys))
+        assert said and all(source in said[0] for source in SOURCES), f"{name}: {said and said[0]}"
+
+
+# ---- options and the dataclasses whose fields they are
+
+ELSEWHERE = {"precision": ("on", options.Machine)}   # fields of TrainConfig that are options of every command
+OF_RECIPES = {"vae": None, "ar": None,   # the TrainConfigs themselves
+              "kl_weight": (options.TrainVAE, "kl_weight"), "cfg_scale": (options.Train, "cfg_scale"),
+              "perceptual_weight": (options.TrainVAE, "perceptual_weight"),
+              "temperature": (options.Train, "temperature"), "mirror": (options.TrainVAE, "no_mirror"),
+              "train_images": (options.Train, "num"), "test_images": (options.Evaluate, "num"),
+              "per_class": (options.Evaluate, "samples")}
+
+
+@pytest.mark.parametrize("kind", [options.TrainVAE, options.Train])
+def test_every_setting_of_a_training_is_an_option(kind):
+    import typing
+    ours, theirs = (typing.get_type_hints(each) for each in (kind, TrainConfig))
+    for name, wanted in theirs.items():
+        if name in ELSEWHERE:
+            assert name in typing.get_type_hints(ELSEWHERE[name][1])
+            continue
+        assert name in ours, f"TrainConfig.{name} is not an option of {kind.__name__}"
+        accepted = typing.get_args(ours[name]) or (ours[name],)
+        if typing.get_origin(accepted[0]) is typing.Literal:   # those that TrainConfig accepts
+            for choice in typing.get_args(accepted[0]):
+                TrainConfig(steps=1, **{name: choice})
+            with pytest.raises(ValueError) as refused:
+                TrainConfig(steps=1, **{name: "?"})
+            assert re.findall(r"'(\w+)'", str(refused.value)) == list(typing.get_args(accepted[0]))
+        else:
+            assert accepted[0] == wanted, f"{kind.__name__}.{name}: {accepted[0]} instead of {wanted}"
+        if name != "seed":
+            assert type(None) in accepted, f"{kind.__name__}.{name}: None, as the recipe says, is missing"
+            assert getattr(kind(), name) is None
+
+
+def test_every_field_of_a_recipe_is_an_option():
+    assert {field.name for field in dataclasses.fields(Recipe)} == set(OF_RECIPES)
+    for place in filter(None, OF_RECIPES.values()):
+        assert place[1] in {field.name for field in dataclasses.fields(place[0])}
+
+
+def test_settings_reach_the_training(tmp_path, monkeypatch, without_settings):
+    "Every setting that is typed is that of the training, and what is not typed is the recipe's."
+    from tokenbridge import recipes
+    seen = []
+
+    def note(*arguments, **named):
+        seen.append((arguments, named))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recipes, "train_vae", note)
+    typed = ("--steps 40 --batch-size 6 --accumulation 2 --optimizer muon --lr 0.5 --muon-lr 0.25 "
+             "--final-lr 0.1 --warmup 7 --schedule trapezoid --cooldown 0.5 --betas 0.8 0.9 "
+             "--weight-decay 0.3 --clip-norm 3 --ema-decay 0.5 --precision fp32 --channels-last True "
+             "--seed 4 --log-every 5 --save-every 6 --eval-every 0")
+    line = f"train-vae --data drawn --num 20 --out {tmp_path}"
+    assert command(f"{line} {typed} --kl-weight 0.5 --perceptual-weight 0.25 --no-mirror") == 130
+    arguments, named = seen.pop()
+    assert arguments[2:] == (TrainConfig(
+        steps=40, batch_size=6, accumulation=2, optimizer="muon", lr=0.5, muon_lr=0.25, final_lr=0.1,
+        warmup=7, schedule="trapezoid", cooldown=0.5, betas=(0.8, 0.9), weight_decay=0.3, clip_norm=3,
+        ema_decay=0.5, precision="fp32", channels_last=True, seed=4, log_every=5, save_every=6,
+        eval_every=0), 0.5, 0.25)
+    assert named["mirror"] is False
+    assert command(f"{line} --recipe demo") == 130
+    arguments, named = seen.pop()
+    plan = recipe("demo")
+    assert arguments[2:] == (plan.vae, plan.kl_weight, plan.perceptual_weight) and named["mirror"] is True
+    assert command(f"{line} --steps 28") == 130   # a recipe's warm-up shrinks
+    assert seen.pop()[0][2].warmup < 28
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    read = cli.parse(["train", "--data=~/d", "--out=~/o", "--tokenizer=~/t"])
+    assert (read.data, read.out, read.tokenizer) == (f"{tmp_path}/d", tmp_path / "o", f"{tmp_path}/t")
+    assert cli.parse(["reconstruct", "--images", "~/a.png", "b~"]).images == (tmp_path / "a.png", Path("b~"))
+    assert cli.parse(["train", "--data=~"]).data == str(tmp_path)
+
+
+@pytest.mark.parametrize("line, code", [("--help", 0), ("train --help-all", 0), ("trian", 2),
+                                        ("train --helpp", 2), ("info nöwhere", 1)])
+def test_a_terminal_that_knows_only_ascii(line, code):
+    plain = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    done = process(line, env=plain)
+    assert done.returncode == code and "codec" not in done.stderr
+    assert (done.stdout + done.stderr).isascii() and done.stdout + done.stderr
+
+
+# ---- how it ends
 
 @pytest.mark.parametrize("line", ["", "generat", "generate --nums 3", "generate --num three",
                                   "generate --cfg-schedule cosine", "info a b", "train --resume maybe"])
@@ -86,8 +209,6 @@ def test_a_wrong_command_line_is_code_2(line, capsys):
 def test_every_command_is_known():
     assert list(cli.OPTIONS) == list(cli.COMMANDS)
 
-
-# ---- how it ends
 
 def test_an_error_is_one_line_and_code_1(tmp_path, capsys):
     assert command(f"info {tmp_path}/nowhere") == 1
@@ -172,7 +293,9 @@ def test_classes_are_named_by_the_model(tmp_path, capsys):
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert names == ["000-bar.png", "001-ring-hole.png", "grid.png"]
     assert command(f"generate --model {tmp_path}/m --labels horse --num 1 --out {tmp_path}/a") == 1
-    assert "or one of disc, ring/hole, bar, got 'horse'" in capsys.readouterr().err
+    assert "such as disc, ring/hole, bar, got 'horse'" in capsys.readouterr().err
+    assert cli.parse_labels("Disc, 2,2", 3, ("disc", "ring", "bar")) == [0, 2, 2]
+    assert cli.parse_labels("3,1", 3, ("1", "2", "3")) == [2, 0], "a name that is a number"
     assert command(f"info {tmp_path}/m") == 0
     text = capsys.readouterr().out
     assert re.search(r"classes +disc, ring/hole, bar\n", text)
@@ -192,12 +315,19 @@ def test_a_model_is_sampled_as_it_says(tmp_path):
 def test_reconstruct(tiny_tokenizer, tmp_path, capsys):
     (tmp_path / "in" / "deep").mkdir(parents=True)
     Image.new("RGB", (40, 50), (200, 30, 90)).save(tmp_path / "in" / "deep" / "a.png")
-    Image.new("L", (32, 32), 7).save(tmp_path / "b.jpg")
+    for name in ("b.jpg", "in/b.png", "in/sheet.png"):
+        Image.new("L", (32, 32), 7).save(tmp_path / name)
     images = f"--images {tmp_path}/in {tmp_path}/b.jpg"
-    assert command(f"reconstruct --model {tiny_tokenizer} {images} --out {tmp_path}/new/r.png") == 0
-    assert Image.open(tmp_path / "new" / "r.png").size[0] > 100
+    assert command(f"reconstruct --model {tiny_tokenizer} {images} --out {tmp_path}/new/r") == 0
+    names = sorted(path.name for path in (tmp_path / "new" / "r").iterdir())
+    assert names == ["a.png", "b-2.png", "b.png", "sheet-2.png", "sheet.png"], "none is written over"
+    assert Image.open(tmp_path / "new" / "r" / "sheet.png").size[0] > 100
+    assert Image.open(tmp_path / "new" / "r" / "a.png").size == (32, 32)
     text = capsys.readouterr().out
-    assert "continuous" in text and "quantized" in text and "dB" in text and "2 images" in text
+    assert "continuous" in text and "quantized" in text and "dB" in text and "4 images" in text
+    assert command(f"reconstruct --model {tiny_tokenizer} --data drawn --num 3 --out {tmp_path}/drawn") == 0
+    names = sorted(path.name for path in (tmp_path / "drawn").iterdir())
+    assert names == [*(f"{i:03d}-{DRAWN_CLASSES[i]}.png" for i in range(3)), "sheet.png"]
 
 
 def test_generate_without_a_generator(tiny_tokenizer, tmp_path, capsys):
@@ -207,9 +337,9 @@ def test_generate_without_a_generator(tiny_tokenizer, tmp_path, capsys):
 
 def test_warnings_are_one_line(tiny_tokenizer, tmp_path, capsys, monkeypatch, without_settings):
     monkeypatch.chdir(tmp_path)
-    assert command(f"reconstruct --model {tiny_tokenizer} --num 2 --out {tmp_path}/r.png") == 0
+    assert command(f"reconstruct --model {tiny_tokenizer} --num 2 --out {tmp_path}/r") == 0
     err = capsys.readouterr().err
-    assert "tokenbridge: warning: " in err and "DRAWN" in err and ".py:" not in err
+    assert "tokenbridge: warning: " in err and "drawn" in err.lower() and ".py:" not in err
 
 
 def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, without_settings):
@@ -230,7 +360,7 @@ def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, witho
     assert command(f"{second} --resume") == 0
     assert "nothing was left to do: 2 steps" in capsys.readouterr().out
     assert command(f"{first} --num-levels 6 --resume") == 1, "a generator was trained on these levels"
-    assert "num_levels: the tokenizer in v has 5, got 6" in capsys.readouterr().err
+    assert "--num-levels: the tokenizer in v has 5, got 6" in capsys.readouterr().err
     stored = json.loads((tmp_path / "g" / "config.json").read_text())
     assert stored["name"] == "cifar-tiny" and stored["classes"] == list(DRAWN_CLASSES)
     assert TokenBridge.from_pretrained(tmp_path / "g").sampling == recipe("cifar-tiny").sampling
@@ -239,7 +369,8 @@ def test_train_a_tokenizer_then_a_generator(tmp_path, capsys, monkeypatch, witho
     names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert names == [f"000-{DRAWN_CLASSES[0]}.png", "grid.png"]
     for cooldown, rate in ((0, 2e-3), (1, 1e-3)):   # of the last of four steps, two of which warm up
-        line = f"--out c{cooldown} --num 48 --steps 4 --batch-size 4 --device cpu --cooldown {cooldown}"
+        line = (f"--out c{cooldown} --num 48 --steps 4 --batch-size 4 --device cpu --warmup 2 "
+                f"--cooldown {cooldown}")
         assert command(f"train --tokenizer v {line}") == 0
         history = json.loads((tmp_path / f"c{cooldown}" / "record.json").read_text())["results"]["history"]
         assert history[-1]["lr"] == pytest.approx(rate)
@@ -337,11 +468,124 @@ def test_errors_come_before_the_work(tmp_path, capsys, monkeypatch, without_sett
     monkeypatch.setattr("tokenbridge.pipeline.TokenBridge.generate", lambda *a, **k: pytest.fail("has begun"))
     assert command("evaluate --model ./tiny --num 5 --samples 2 --out m.json --device cpu") == 1
     assert "num: expected two test images of some class" in capsys.readouterr().err
-    assert command("reconstruct --model ./tiny --num 2 --out r.gif") == 1
-    assert "path ending: expected one of" in capsys.readouterr().err
+    assert command("reconstruct --model ./tiny --num 2 --out r.png") == 1
+    assert "--out: expected a folder, got the name of a file: r.png" in capsys.readouterr().err
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "metrics.json").write_text('{"results": "twelve minutes of work"}')
     assert command("demo --out d --data nowhere") == 1
     assert "twelve" in (tmp_path / "d" / "metrics.json").read_text()
     assert command("generate --model ./tiny --seed 99999999999999999999999") == 1
     assert "seed: expected an integer in [0, " in capsys.readouterr().err
+
+
+# ---- images of one's own, from a folder of pictures to figures
+
+SHORT = "--batch-size 4 --device cpu"
+
+
+def checkpoints(folder: str) -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir() if path.name.startswith("checkpoint"))
+
+
+def test_photographs_of_ones_own(tmp_path, capsys, monkeypatch):
+    "Five classes of 64 x 64 pixels: both networks trained and resumed, drawn from, looked at, measured."
+    monkeypatch.chdir(tmp_path)
+    names = photographs(Path("photos"))
+    vae = f"train-vae --data photos --image-size 64 --out v --perceptual-weight 0 --schedule constant {SHORT}"
+    assert command(f"{vae} --steps 2 --eval-every 2") == 0
+    history = json.loads(Path("v/record.json").read_text())["results"]["history"]
+    assert "test_psnr" in history[-1]
+    assert command(f"{vae} --steps 3 --eval-every 3 --resume") == 0
+    generator = f"train --tokenizer ./v --data photos --out g --schedule constant {SHORT}"
+    assert command(f"{generator} --steps 2") == 0
+    assert command(f"{generator} --steps 3 --eval-every 1 --resume") == 0
+    record = json.loads(Path("g/record.json").read_text())
+    assert record["results"]["steps"] == 3 and "test_nll" in record["results"]["history"][-1]
+    assert json.loads(Path("g/config.json").read_text())["classes"] == list(names)
+    dials = "--steps 2 --num 1 --device cpu"
+    assert command(f"generate --model ./g --labels {names[3]},0 --out pictures {dials}") == 0
+    found = sorted(path.name for path in Path("pictures").iterdir())
+    assert found == [f"000-{names[3]}.png", f"001-{names[0]}.png", "grid.png"]
+    assert Image.open(f"pictures/{found[0]}").size == (64, 64)
+    assert command(f"reconstruct --model ./g --images photos/test/{names[1]} --out seen") == 0
+    inputs = sorted(path.stem for path in Path("photos/test", names[1]).iterdir())
+    assert sorted(path.stem for path in Path("seen").iterdir()) == sorted([*inputs, "sheet"])
+    capsys.readouterr()
+    assert command("evaluate --model ./v --data photos --out m.json --device cpu") == 0
+    text = capsys.readouterr().out
+    assert text.count("no judge knows these classes") == 1 and "agreement" not in text
+    assert command("train-judge --data photos --image-size 64 --steps 4 --out j --device cpu") == 0
+    assert "test images of photos" in capsys.readouterr().out
+    line = ("evaluate --model ./g --data photos --judge j --samples 2 --cfg-scale 1 --out judged.json "
+            "--device cpu")
+    assert command(line) == 0
+    assert "no judge" not in capsys.readouterr().out
+    plain, judged = (json.loads(Path(name).read_text())["results"] for name in ("m.json", "judged.json"))
+    assert plain["tokenizer"]["images"] == 20 and "agreement" not in str(plain)
+    assert 0 <= judged["samples"]["agreement"] <= 1 and "gain" in judged["generator"]
+
+
+def test_grey_digits_of_ones_own(tmp_path, capsys, monkeypatch):
+    "28 x 28 pixels, which takes tokens of 4 x 4; a class is a number; nothing is mirrored."
+    monkeypatch.chdir(tmp_path)
+    digits(Path("digits"))
+    line = f"train-vae --data digits --image-size 28 --out v --perceptual-weight 0 --no-mirror {SHORT}"
+    assert command(f"{line} --steps 2") == 1
+    assert "--image-size: expected a multiple of factor 8, got 28" in capsys.readouterr().err
+    assert command(f"{line} --steps 2 --factor 4 --dims 6 --num-levels 5") == 0
+    asked = []
+    original = TokenBridge.tokenize_set
+    monkeypatch.setattr(TokenBridge, "tokenize_set", lambda self, data, mirror=True, **more: asked.append(
+        mirror) or original(self, data, mirror, **more))
+    assert command(f"train --tokenizer ./v --data digits --out g --no-mirror --steps 2 {SHORT}") == 0
+    assert asked == [False]
+    assert command("info ./g") == 0
+    text = capsys.readouterr().out
+    assert "28 x 28 pixels to 7 x 7 tokens of 6 dimensions" in text
+    assert re.search(r"classes +0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10\n", text)
+    assert command("generate --model ./g --labels 7,10 --num 1 --steps 2 --out pictures --device cpu") == 0
+    assert sorted(path.name for path in Path("pictures").iterdir()) == ["000-7.png", "001-10.png", "grid.png"]
+    assert command("reconstruct --model ./g --data digits --num 2 --out seen --device cpu") == 0
+    line = "evaluate --model ./g --data digits --samples 2 --cfg-scale 1 --out m.json --device cpu"
+    assert command(line) == 0
+    assert "gain" in json.loads(Path("m.json").read_text())["results"]["generator"]
+
+
+def test_an_unfinished_run_can_be_drawn_from_and_resumed(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steps = f"--data drawn --num 40 {SHORT}"
+    assert command(f"train-vae --out v --steps 1 --perceptual-weight 0 {steps}") == 0
+    loss, calls = model.ARModel.loss, []
+
+    def interrupted(self, *arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGINT)   # Ctrl-C, in the middle of a step
+        return loss(self, *arguments)
+
+    monkeypatch.setattr(model.ARModel, "loss", interrupted)
+    line = f"train --tokenizer ./v --out g --steps 4 {steps}"
+    assert command(line) == 130
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == "tokenbridge: interrupted: stopped after step 2 of 4; saved in g, --resume goes on"
+    assert command("generate --model ./g --labels disc --num 1 --steps 2 --out pictures --device cpu") == 0
+    assert sorted(path.name for path in Path("pictures").iterdir()) == ["000-disc.png", "grid.png"]
+    assert command(f"{line} --resume") == 0
+    assert json.loads(Path("g/record.json").read_text())["results"]["steps"] == 4
+
+
+def test_what_may_change_on_resume_and_what_may_not(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = f"train-vae --out v --data drawn --num 40 --perceptual-weight 0 {SHORT}"
+    assert command(f"{line} --steps 40 --warmup 41") == 1
+    assert "--warmup: expected at most the 40 steps of this training, got 41" in capsys.readouterr().err
+    assert command(f"{line} --steps 2") == 0
+    for more, said in (("--steps 3", "--steps: "), ("--steps 2 --lr 0.1", "--lr: "),
+                       ("--steps 2 --change lr --clip-norm 2", "--clip-norm: "),
+                       ("--steps 2 --change data", "--change: ")):
+        assert command(f"{line} {more} --resume") == 1
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith(f"tokenbridge: error: {said}"), more
+        assert ("or --change lr" in error) == (said == "--lr: ")
+    assert command(f"{line} --steps 2 --log-every 1 --save-every 7 --resume") == 0
+    assert command(f"{line} --steps 2 --clip-norm 0.5 --change clip-norm --resume") == 0

@@ -11,7 +11,7 @@ ORDER = ["data", "vae", "quantizer", "transformer", "backbone", "head", "model",
          "generation", "folders", "pipeline", "evaluation", "recipes", "official", "cli"]
 APPENDICES = ["checks", "files", "drawn", "cifar10", "pictures", "plots", "classifier", "checkpoints", "kl16",
               "processes",
-              "fid"]
+              "fid", "options"]
 LATE = ["benchmark", "demo", "experiments"]   # appendices that stand on everything
 ALLOWED = {"torch", "numpy", "einops", "PIL", "tqdm", "safetensors", "filelock", "matplotlib", "accelerate",
            "tyro", "huggingface_hub", "torch_fidelity",
