@@ -66,7 +66,7 @@ class _TrainVAE:
     data: str | None = None
     image_size: int | None = None  # height and width in pixels, needed for a folder; None: as the preset says
     factor: int | None = None  # pixels of a row that one token covers: 2, 4, 8, ...; None: as the preset says
-    preset: str = "cifar-tiny"  # sizes of the network: cifar-tiny, cifar, imagenet-b, imagenet-l, imagenet-h
+    preset: str = "cifar-tiny"  # sizes of the network: cifar-tiny, cifar, drawn-tiny, imagenet-b, -l, -h
     steps: int | None = None  # optimizer steps; None: as the recipe says
     batch_size: int | None = None  # images per step; None: as the recipe says
     lr: float | None = None  # peak learning rate; None: as the recipe says
@@ -95,7 +95,7 @@ class _Train:
     # images: cifar10, drawn, drawn-rich, or a folder with a folder for each class; None: TOKENBRIDGE_DATA,
     # data/cifar10, a download, or drawn
     data: str | None = None
-    preset: str = "cifar-tiny"  # widths and depths: cifar-tiny, cifar, imagenet-b, imagenet-l, imagenet-h
+    preset: str = "cifar-tiny"  # widths and depths: cifar-tiny, cifar, drawn-tiny, imagenet-b, -l, -h
     steps: int | None = None  # optimizer steps; None: as the recipe says
     batch_size: int | None = None  # images per step; None: as the recipe says
     lr: float | None = None  # AdamW's peak learning rate; None: as the recipe says
@@ -203,7 +203,7 @@ class Evaluate(Files, _Evaluate):
 @dataclass(frozen=True)
 class Benchmark:
     "Time the hot paths of the package beside the obvious way to write them and beside a lower bound."
-    preset: str = "cifar-tiny"  # sizes: cifar-tiny, cifar, imagenet-b, imagenet-l, imagenet-h
+    preset: str = "cifar-tiny"  # sizes: cifar-tiny, cifar, drawn-tiny, imagenet-b, -l, -h
     batch_size: int = 64  # images a batch
     rounds: int = 5  # interleaved rounds, of which the median counts
     compiled: bool = False  # our training step with its blocks translated by torch.compile
