@@ -375,7 +375,8 @@ def _changes(run: _Run, checkpoint: Checkpoint, change: tuple[str, ...]) -> dict
     "The old values of the settings in `change`; ValueError if the two halves differ in anything else."
     saved, wanted = _with_defaults(checkpoint.identity), _with_defaults(run.identity)
     places = [field.name for field in fields(TrainConfig)]   # `steps` comes first, as people type it
-    names = [*places, *sorted((saved.keys() | wanted.keys()) - set(places))]
+    # then what the caller names, in the caller's order
+    names = [*places, *(name for name in wanted | saved if name not in places)]
     differ = [name for name in names if saved.get(name) != wanted.get(name)
               or name not in wanted and name in saved]
     refused = [name for name in differ if name not in (*_FREE, *change)
