@@ -16,7 +16,7 @@ LATE = ["benchmark", "demo", "experiments"]   # appendices that stand on everyth
 ALLOWED = {"torch", "numpy", "einops", "PIL", "tqdm", "safetensors", "filelock", "matplotlib", "accelerate",
            "tyro", "huggingface_hub", "torch_fidelity",
            "tokenbridge"}
-AT_THE_TOP = {"matplotlib": {"plots"}, "filelock": set(), "accelerate": set(), "tyro": {"cli"},
+AT_THE_TOP = {"matplotlib": {"plots"}, "filelock": set(), "accelerate": set(), "tyro": {"options"},
               "huggingface_hub": set(), "torch_fidelity": set()}
 MODULES = [path.stem for path in sorted((ROOT / "tokenbridge").glob("*.py")) if not path.stem.startswith("_")]
 
