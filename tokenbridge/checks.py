@@ -165,7 +165,7 @@ def _between(low: float, high: float, open_low: bool = False) -> str:
 # %% ../nbs/checks.ipynb #fad735b1
 def in_64_bits(
     values: Tensor,  # numbers of any shape and kind
-) -> Tensor:         # the same in 64-bit floats: where they are, or on the CPU if their device has no such floats
+) -> Tensor:         # the same in 64-bit floats: where they are, or on the CPU if their device has none
     "The values in 64 bits, never on a device that has none."
     return (values.cpu() if values.device.type in _WITHOUT_64_BITS else values).double()
 
