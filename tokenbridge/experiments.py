@@ -448,6 +448,7 @@ MADE_BY = {
     "cifar-tiny-ar": "tokenbridge train", "benchmark": "tokenbridge benchmark",
     "benchmark-bf16": "tokenbridge benchmark", "benchmark-compiled": "tokenbridge benchmark",
     "benchmark-gpu-64": "tokenbridge benchmark", "benchmark-gpu-1024": "tokenbridge benchmark",
+    "lowest-versions": "tests.tools.lowest",
 }
 
 # %% ../nbs/experiments.ipynb #b0610770
