@@ -99,7 +99,7 @@ def compare(
                         for name, part, key in _FIGURES])
 
 
-_RECORDS, _SHIPPED = {"cifar10": "demo", "drawn": "demo-drawn"}, {"cifar10": "cifar-tiny"}
+_RECORDS, _SHIPPED = {"cifar10": "demo-cifar10", "drawn": "demo-drawn"}, {"cifar10": "cifar-tiny"}
 
 
 def known_metrics(

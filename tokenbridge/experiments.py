@@ -442,7 +442,7 @@ MADE_BY = {
     "mask-ratios": "mask_experiment", "sampling-settings": "sampling_experiment",
     "sampling-demo": "sampling_experiment", "sampling-demo-drawn": "sampling_experiment",
     "classifier-features": "ship_classifier", "classifier-judge": "ship_classifier",
-    "classifier-judge-drawn": "ship_judge", "demo-drawn": "record_demo",
+    "classifier-judge-drawn": "ship_judge", "demo-cifar10": "record_demo", "demo-drawn": "record_demo",
     "cifar-tiny": "shipped_figures", "step-profile": "step_profile",
     "full-size": "full_size_experiment", "cifar-tiny-vae": "tokenbridge train-vae",
     "cifar-tiny-ar": "tokenbridge train", "benchmark": "tokenbridge benchmark",
