@@ -26,7 +26,8 @@ def test_the_fifteen_lines_of_the_readme_run(tmp_path, monkeypatch):
     for number, (picture, label) in enumerate(drawn_images(6, size=64)):
         (place := tmp_path / "photos" / f"{label}").mkdir(parents=True)
         Image.fromarray(picture.permute(1, 2, 0).numpy()).save(place / f"{number}.jpg")
-    short, count = re.subn(r"steps=\d+, batch_size=\d+(, warmup=\d+)?", "steps=1, batch_size=2, warmup=0", lines)
+    settings = re.compile(r"steps=\d+, batch_size=\d+(, warmup=\d+)?")
+    short, count = settings.subn("steps=1, batch_size=2, warmup=0", lines)
     assert count == 2
     monkeypatch.chdir(tmp_path)
     exec(compile(short, "README.md", "exec"), {})
