@@ -8,7 +8,7 @@ import pytest
 from tests.tools.notebooks import ROOT
 
 ORDER = ["data", "vae", "quantizer", "transformer", "backbone", "head", "model", "optim", "training",
-         "generation", "folders", "pipeline", "blocks", "evaluation", "recipes", "official", "cli"]
+         "generation", "folders", "pipeline", "latents", "blocks", "evaluation", "recipes", "official", "cli"]
 APPENDICES = ["checks", "files", "drawn", "cifar10", "pictures", "plots", "classifier", "checkpoints", "kl16",
               "processes",
               "fid", "options"]
