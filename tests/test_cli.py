@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+import tokenbridge
 from tests.tools.own_images import digits, photographs
 from tests.tools.tiny import save_tiny
 from tokenbridge import cli, model, options
@@ -193,6 +194,23 @@ def test_a_terminal_that_knows_only_ascii(line, code):
     done = process(line, env=plain)
     assert done.returncode == code and "codec" not in done.stderr
     assert (done.stdout + done.stderr).isascii() and done.stdout + done.stderr
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.parse(["--version"])
+    assert end.value.code == 0 and capsys.readouterr().out == f"tokenbridge {tokenbridge.__version__}\n"
+
+
+@pytest.mark.parametrize("said, typed", [
+    ("image_size: expected a multiple of factor 8, got 28",
+     "--image-size: expected a multiple of --factor 8, got 28; --factor 2 or 4 would do"),
+    ("image_size: expected a multiple of factor 8, got 27",
+     "--image-size: expected a multiple of --factor 8, got 27"),
+    ("photos/a.jpg: no image; skip_broken=True leaves such files out",
+     "photos/a.jpg: no image; --skip-broken leaves such files out")])
+def test_an_error_speaks_of_what_is_typed(said, typed):
+    assert options.as_typed(said, options.OPTIONS["train-vae"]()) == typed
 
 
 # ---- how it ends

@@ -792,6 +792,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'tokenbridge.options._Train': ('options.html#_train', 'tokenbridge/options.py'),
                                      'tokenbridge.options._TrainJudge': ('options.html#_trainjudge', 'tokenbridge/options.py'),
                                      'tokenbridge.options._TrainVAE': ('options.html#_trainvae', 'tokenbridge/options.py'),
+                                     'tokenbridge.options._other_factor': ('options.html#_other_factor', 'tokenbridge/options.py'),
                                      'tokenbridge.options._without_tilde': ('options.html#_without_tilde', 'tokenbridge/options.py'),
                                      'tokenbridge.options.as_typed': ('options.html#as_typed', 'tokenbridge/options.py'),
                                      'tokenbridge.options.parse': ('options.html#parse', 'tokenbridge/options.py')},

@@ -26,7 +26,16 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .checks import check_choice, check_indices, check_int, check_seed, check_tensor, config_from_dict
+from tokenbridge.checks import (
+    check_choice,
+    check_images,
+    check_indices,
+    check_int,
+    check_seed,
+    check_tensor,
+    config_from_dict,
+)
+
 from .cifar10 import CIFAR10_CLASSES, download_cifar10, read_cifar10
 from .drawn import DRAWN_CLASSES, RICH_CLASSES, draw, draw_rich
 from .files import as_path, atomic_write, load_tensors, save_tensors
@@ -137,6 +146,8 @@ def save_images(
     "Write images as one sheet, pixel for pixel; ValueError for another ending than .png."
     from tokenbridge.plots import tile_images
     path, data = as_path(path), io.BytesIO()
+    if isinstance(images, Tensor) and images.is_floating_point():
+        check_images("images", images)
     if path.suffix.lower() != ".png":
         raise ValueError(f"path: expected a name that ends in .png, got {path.name!r}")
     Image.fromarray(tile_images(images, columns, scale)).save(data, format="png", optimize=True)

@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import Positional
 
+import tokenbridge
+
 # %% ../nbs/options.ipynb #038a4673
 @dataclass(frozen=True)
 class Machine:
@@ -229,8 +231,11 @@ BRIEF: dict[str, Callable] = OPTIONS | {   # what --help shows
 def parse(
     arguments: list[str] | None = None,  # words of the command line; None: those of this process
 ):                                       # one of the dataclasses above
-    "Read the command line; --help and --help-all exit with code 0, a usage error with code 2."
+    "Read the command line; --help, --help-all and --version exit with code 0, a usage error with code 2."
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
+        print(f"tokenbridge {tokenbridge.__version__}")
+        raise SystemExit(0)
     kinds = BRIEF if {"-h", "--help"} & set(words) else OPTIONS
     words = ["--help" if word == "--help-all" else word for word in words]
     config = (tyro.conf.FlagCreatePairsOff,)
@@ -260,6 +265,14 @@ def _without_tilde(options):
     return replace(options, **changes)
 
 # %% ../nbs/options.ipynb #4ce29cea
+def _other_factor(match: re.Match) -> str:
+    "What was expected, and the factors that would do."
+    factor, size = (int(number) for number in match.groups())
+    others = " or ".join(str(n) for n in (2, 4, 8, 16) if n != factor and size % n == 0)
+    advice = f"; --factor {others} would do" if others else ""
+    return f"expected a multiple of --factor {factor}, got {size}{advice}"
+
+
 def as_typed(
     message: str,   # one line that begins with the name of a parameter and a colon
     options,        # what was typed, and defaults; None: it could not be read
@@ -271,4 +284,6 @@ def as_typed(
     name = {"latent_dims": "dims", "size": "image_size", "limit": "num", "folder": "out"}.get(name, name)
     known = {field.name for kind in (options, Machine) for field in fields(kind)}
     typed = f"--{name.replace('_', '-')}{colon}{rest}" if colon and name in known else message
-    return re.sub(r"name (\w+) in `change`", r"--change \1", typed)
+    typed = re.sub(r"name (\w+) in `change`", r"--change \1", typed)
+    typed = re.sub(r"expected a multiple of factor (\d+), got (\d+)$", _other_factor, typed)
+    return typed.replace("skip_broken=True", "--skip-broken").replace("resume=True", "--resume")
