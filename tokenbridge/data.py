@@ -187,6 +187,16 @@ def drawn_rich_images(
     "Ten classes of figures at any angle, in any colour, on rippled grounds: hard to learn, good for tests."
     return _drawn(draw_rich, RICH_CLASSES, "drawn-rich", num, seed, size)
 
+# %% ../nbs/01_data.ipynb #9080c5be
+def _decoded(data: "FolderSet", folder: str | Path | None, progress: bool) -> ImageSet:
+    "All files of a folder decoded: in memory below 2 GB, else in one file that is mapped."
+    shape = (len(data), 3, data.size, data.size)
+    if np.prod(shape, dtype=np.int64) < _IN_MEMORY:
+        images = torch.cat(list(_in_parts(data, progress)))
+    else:
+        images = torch.from_numpy(_mapped(data, folder, shape, progress))
+    return ImageSet(images, data.labels, data.classes, data.source)
+
 # %% ../nbs/01_data.ipynb #9f23c4bf
 class FolderSet(ImageSet):
     "Images in files, with their labels: each is read when it is asked for."
@@ -253,12 +263,7 @@ class FolderSet(ImageSet):
         progress: bool = False,             # True: show a bar
     ) -> ImageSet:                          # the same images as bytes at hand
         "All files decoded once: in memory below 2 GB, else in one file that is mapped, and used again."
-        shape = (len(self), 3, self.size, self.size)
-        if np.prod(shape, dtype=np.int64) < _IN_MEMORY:
-            images = torch.cat(list(_in_parts(self, progress)))
-        else:
-            images = torch.from_numpy(_mapped(self, folder, shape, progress))
-        return ImageSet(images, self.labels, self.classes, self.source)
+        return _decoded(self, folder, progress)
 
 # %% ../nbs/01_data.ipynb #c9943695
 _IN_MEMORY = 2 * 10 ** 9   # bytes of pixels that `decoded` keeps in memory at most

@@ -153,7 +153,7 @@ def _train(
                                         sampling=plan.sampling, name="demo")
     return bridge, tokens, {"VAE": vae_result.history, "generator": ar_result.history}
 
-
+# %% ../nbs/demo.ipynb #f0b25a51
 def run_demo(
     out: str | Path = "runs/demo",        # folder for everything that is written
     data: str | Path | None = None,       # images, as `load_images` takes them; None: CIFAR-10, else drawn

@@ -327,7 +327,7 @@ def _ask_all(
             raise found
     return good
 
-
+# %% ../nbs/fid.ipynb #a0122c2a
 def _folder_pictures(root: Path, size: int | None, skip_broken: bool) -> Pictures:
     "The image files of a folder and its sub-folders, by name."
     skipped: list[str] = []
@@ -481,7 +481,7 @@ class Measured:
                 f"IS {self.score:.4g} ± {self.score_deviation:.2g} ({self.splits} parts, N = {self.num:,})\n"
                 f"weights sha256 {self.weights}")
 
-
+# %% ../nbs/fid.ipynb #bb5eb1f2
 def measure_images(
     samples: str | Path,         # a folder of block-*.npz or of image files, or an .npz of images
     reference: str | Path,       # the same, or an .npz with mu and sigma

@@ -124,6 +124,18 @@ class _Parts(nn.Module):
         "(b, n, d) latents to (b, 3, H, W) images."
         return self.vae.decode(rearrange(latents, "b (h w) d -> b d h w", h=self.vae.grid[0]))
 
+    @torch.no_grad()
+    def decode(
+        self,
+        latents: Tensor,                 # (b, n, d), of `latents`
+        chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer larger ones
+    ) -> Tensor:                         # (b, 3, H, W), not clamped, where the tokenizer lies
+        "Latents to images, past the quantizer."
+        h, w = self.vae.grid
+        check_tensor("latents", latents, "b n d", "float", n=h * w, d=self.quantizer.dims)
+        step = images_at_a_time(chunk_size, self.vae.image_size ** 2)
+        return torch.cat([self._decoded(part.to(self.device)) for part in latents.split(step)])
+
 # %% ../nbs/10_pipeline.ipynb #8380abb8
 class Tokenizer(_Parts):
     "Autoencoder and quantizer: images to indices and back."
@@ -168,18 +180,6 @@ class Tokenizer(_Parts):
         step = images_at_a_time(chunk_size, self.vae.image_size ** 2)
         return torch.cat([self._decoded(self.quantizer.dequantize(part.to(self.device)))
                           for part in indices.split(step)])
-
-    @torch.no_grad()
-    def decode(
-        self,
-        latents: Tensor,                 # (b, n, d), of `latents`
-        chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer larger ones
-    ) -> Tensor:                         # (b, 3, H, W), not clamped, where the tokenizer lies
-        "Latents to images, past the quantizer."
-        h, w = self.vae.grid
-        check_tensor("latents", latents, "b n d", "float", n=h * w, d=self.quantizer.dims)
-        step = images_at_a_time(chunk_size, self.vae.image_size ** 2)
-        return torch.cat([self._decoded(part.to(self.device)) for part in latents.split(step)])
 
     @torch.no_grad()
     def reconstruct(

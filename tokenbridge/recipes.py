@@ -152,7 +152,7 @@ def _untrained_vae(config: VAEConfig, seed: int, data: ImageSet, start: VAE | No
         start_at_pca_(vae, to_float(_first(data, 10 * images_at_a_time(None, config.image_size ** 2))))
     return vae
 
-
+# %% ../nbs/12_cifar.ipynb #c1c9f79c
 def train_vae(
     data: ImageSet,                        # training images, of the size that `config` has
     config: VAEConfig,                     # shape of the VAE
@@ -280,7 +280,7 @@ def _matched(old: dict[str, Tensor], known: tuple[str, ...] | None, fresh: Tenso
         return old | {_ROWS: rows}
     return old
 
-
+# %% ../nbs/12_cifar.ipynb #dfa2098a
 def _check_classes(name: str, classes: tuple[str, ...], wanted: int) -> None:
     "Raise ValueError if the generator has no label for some class (one too many would mean: no label)."
     if len(classes) > wanted:

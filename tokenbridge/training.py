@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+# %% ../nbs/08_training.ipynb #84e3c51a
 from tokenbridge.checkpoints import (
     Checkpoint,
     all_checkpoints,
@@ -370,7 +371,7 @@ def _save(run: _Run, folder: Path) -> None:
                                            packed, run.history, run.window))
     run.processes.wait_for_everyone()
 
-
+# %% ../nbs/08_training.ipynb #c2bd2d80
 def _changes(run: _Run, checkpoint: Checkpoint, change: tuple[str, ...]) -> dict[str, Any]:
     "The old values of the settings in `change`; ValueError if the two halves differ in anything else."
     saved, wanted = _with_defaults(checkpoint.identity), _with_defaults(run.identity)

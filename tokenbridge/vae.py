@@ -519,8 +519,33 @@ def _of_diffusers(model: nn.Module) -> tuple[Function, Function, int, int]:
 
     return said, lambda latents: decode(latents).sample, config.latent_channels, 2 ** (len(widths) - 1)
 
+# %% ../nbs/02_vae.ipynb #1e2db770
+class _Foreign(Autoencoder):
+    "Two functions of other hands, and the modules that hold their weights."
+    foreign: nn.ModuleList
+    functions: tuple[Function, Function]
+
+    def _run(self, which: int, given: Tensor):
+        "One of the two functions, its modules in evaluation mode."
+        given = given.to(self._dtype(given))
+        if not any(part.training for part in self.foreign.modules()):
+            return self.functions[which](given)
+        with modes_restored(self.foreign):
+            self.foreign.eval()
+            return self.functions[which](given)
+
+    def warn_if_unscaled(self) -> None:
+        "Warn if `fit_scale` has never been called."
+        if not bool(self.latent_mean.any()) and bool((self.latent_std == 1).all()):
+            warnings.warn("vae: the latents of this ForeignVAE were never scaled, call fit_scale(images) "
+                          "before levels are fitted", stacklevel=3)
+
+    def _dtype(self, given: Tensor) -> torch.dtype:
+        "The dtype of the foreign weights, or of what came where there are none."
+        return next((p.dtype for p in self.foreign.parameters() if p.is_floating_point()), given.dtype)
+
 # %% ../nbs/02_vae.ipynb #dbcd0b4c
-class ForeignVAE(Autoencoder):
+class ForeignVAE(_Foreign):
     "Someone else's autoencoder, given as two functions: the five things of a tokenizer, and a fitted scale."
 
     def __init__(
@@ -597,25 +622,6 @@ class ForeignVAE(Autoencoder):
             own = own[:, :d]
         return own.shape == probe.shape and not bool(
             ((own - probe).abs() > torch.tensor([0.01] * d + [0.03] * 3)[:own.shape[1]]).any())
-
-    def _run(self, which: int, given: Tensor):
-        "One of the two functions, its modules in evaluation mode."
-        given = given.to(self._dtype(given))
-        if not any(part.training for part in self.foreign.modules()):
-            return self.functions[which](given)
-        with modes_restored(self.foreign):
-            self.foreign.eval()
-            return self.functions[which](given)
-
-    def warn_if_unscaled(self) -> None:
-        "Warn if `fit_scale` has never been called."
-        if not bool(self.latent_mean.any()) and bool((self.latent_std == 1).all()):
-            warnings.warn("vae: the latents of this ForeignVAE were never scaled, call fit_scale(images) "
-                          "before levels are fitted", stacklevel=3)
-
-    def _dtype(self, given: Tensor) -> torch.dtype:
-        "The dtype of the foreign weights, or of what came where there are none."
-        return next((p.dtype for p in self.foreign.parameters() if p.is_floating_point()), given.dtype)
 
 # %% ../nbs/02_vae.ipynb #282d3f95
 from .checks import documented
