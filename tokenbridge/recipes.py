@@ -443,14 +443,15 @@ def measure(
         _check_names(model.classes, test.classes)
         if training is None:
             raise ValueError("training: expected training tokens, to count histograms on, got None")
+    images = test.images   # a folder's are read for this, once
     if judge is None:
-        judge = find_judge(test.classes, test.source, test[0][0].shape[-1])
+        judge = find_judge(test.classes, test.source, images.shape[-1])
     else:
         check_classes("judge", judge, test.classes)
-    metrics: dict[str, dict] = {"tokenizer": evaluate_tokenizer(model, test.images, judge, test.labels)}
+    metrics: dict[str, dict] = {"tokenizer": evaluate_tokenizer(model, images, judge, test.labels)}
     if not isinstance(model, TokenBridge) or ar is None or training is None:
         return metrics, None
-    indices, dials = model.tokenize(test.images), sampling or model.sampling
+    indices, dials = model.tokenize(images), sampling or model.sampling
     metrics["generator"] = evaluate_generator(ar, indices.cpu(), test.labels, training.tokens[:, 0].long(),
                                               seed)
     labels = balanced_labels(len(test.classes), per_class)
