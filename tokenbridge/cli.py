@@ -607,7 +607,7 @@ def main(
             run(options)
         sys.stdout.flush()
     except KeyboardInterrupt as error:   # a training says what it has saved
-        said = f": {error}".replace("resume=True", "--resume") if str(error) else ""
+        said = f": {as_typed(str(error), options)}" if str(error) else ""
         return _fail(f"interrupted{said}", 130)
     except BrokenPipeError:  # the reader went away: `tokenbridge info | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
