@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from torch import nn
 
-from tokenbridge.backbone import BackboneConfig, CausalBackbone, MaskedBackbone, make_backbone, mask_ratio
+from tokenbridge.backbone import (
+    BackboneConfig,
+    CausalBackbone,
+    MaskedBackbone,
+    make_backbone,
+    mask_ratio,
+    mean_hidden,
+)
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "tokenbridge-small.safetensors"
 TINY = Path(__file__).parents[1] / "data" / "golden" / "tokenbridge-tiny.safetensors"
@@ -253,6 +260,8 @@ def test_training_masks_hide_the_right_share(low, deviation):
         math.ceil(40 * low)) and counts.max() <= 40
     expected = sum(math.ceil(40 * mask_ratio((i + 0.5) / 1000, low, deviation)) for i in range(1000)) / 1000
     assert abs(counts.mean() - expected) < 1.0
+    assert abs(mean_hidden(model.config) - expected) < 0.02
+    assert mean_hidden(BackboneConfig(kind="causal", tokens=40)) == 40
 
 
 def test_training_mask_hides_every_place_equally_often():

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 
 from tests.test_head import official_weights
-from tokenbridge.backbone import Backbone, BackboneConfig, make_backbone
+from tokenbridge.backbone import Backbone, BackboneConfig, make_backbone, mean_hidden
+from tokenbridge.benchmark import count_operations
 from tokenbridge.checks import config_from_dict
 from tokenbridge.files import load_tensors
 from tokenbridge.generation import generate_indices
 from tokenbridge.head import HeadConfig, ParallelHead
-from tokenbridge.model import PRESETS, ARConfig, ARModel, count_parameters, preset
+from tokenbridge.model import PRESETS, ARConfig, ARModel, count_parameters, preset, training_flops
 
 N, D, K, CLASSES = 6, 5, 7, 3
 
@@ -387,3 +388,31 @@ def test_official_context_and_loss(golden):
     costs = F.cross_entropy(tensors["logits"].flatten(0, 1), indices[hidden][:, order].flatten(),
                             reduction="none").view(-1, 16)
     assert (model.token_nll(indices, labels, hidden)[hidden][:, order] - costs).abs().max() < 1e-4
+
+
+# ---- operations of a training image
+
+@pytest.mark.parametrize("hidden", [1, 4, N])
+@pytest.mark.parametrize("kind, head, sizes", [
+    ("masked", "dimensions", dict(decoder_width=20, decoder_heads=2, mlp_ratio=2.6)),
+    ("masked", "parallel", {}), ("causal", "dimensions", dict(mlp_ratio=1.3)), ("causal", "parallel", {})])
+def test_training_flops_are_what_torch_counts(kind, head, sizes, hidden):
+    backbone = dataclasses.replace(config(kind).backbone, **sizes)
+    shape = ARConfig(backbone, HeadConfig(dims=D, num_levels=K, context_width=backbone.context_width,
+                                          width=16, blocks=2, heads=2, mlp_ratio=3.3, kind=head))
+    model, (indices, labels) = ARModel(shape, LEVELS), batch()
+    mask = (torch.arange(N) < hidden).expand(4, N)
+    if kind == "causal":   # its backbone looks at no mask; all its tokens are hidden in training
+        mask, hidden = torch.ones_like(mask), N
+    loss, forward = count_operations(lambda: model.loss(indices, labels, mask=mask))
+    _, backward = count_operations(loss.backward)
+    values = N - 1 if kind == "causal" else N - hidden   # no gradient is needed for what comes from the data
+    assert 4 * training_flops(shape, hidden) == 3 * forward
+    assert backward == 2 * forward - 4 * 2 * values * D * shape.backbone.width
+
+
+def test_training_flops_of_a_preset_take_the_mean_number_of_hidden_tokens():
+    shape = preset("imagenet-l").ar
+    assert training_flops(shape) == training_flops(shape, mean_hidden(shape.backbone))
+    assert training_flops(shape, 256) > training_flops(shape) > training_flops(shape, 180)
+    assert 2.1e12 < training_flops(shape) < 2.3e12   # 69 images a second are 15 % of 989 TFLOP/s

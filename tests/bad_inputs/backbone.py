@@ -82,6 +82,7 @@ ROWS = {
         (lambda: m.mask_ratio(0.5, low=-0.1), ValueError, "low: expected a number in [0, 1], got -0.1"),
         (lambda: m.mask_ratio(0.5, deviation=0), ValueError, "deviation: expected a number above 0, got 0"),
     ],
+    "mean_hidden": "internal: a BackboneConfig has checked its numbers",
     "BackboneState": "internal: made by start, handed back to predict",
     "Backbone": "internal: the common part of the two kinds, which are in this table",
     "MaskedBackbone": [

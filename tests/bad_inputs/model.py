@@ -110,6 +110,11 @@ ROWS = {
         (lambda: dataclasses.replace(m.PRESETS["cifar"], vae=VAEConfig(factor=4)), ValueError,
          "vae.latent_dims: expected 8, as the generator has it, got 16"),
     ],
+    "training_flops": [
+        (lambda: m.training_flops(m.ARConfig(BACKBONE)), ValueError,
+         "config.head: expected a HeadConfig, got None"),
+        (lambda: m.training_flops(CONFIG, 5), ValueError, "hidden: expected a number in [0, 4], got 5"),
+    ],
     "PRESETS": "internal: a dictionary, `preset` reads it",
     "preset": [
         (lambda: m.preset("cifar-huge"), ValueError, "preset: expected one of 'cifar-tiny', 'cifar'"),
