@@ -1,5 +1,7 @@
 "Recipes: training starts where it should, goes on only where it may, and gives a model that knows itself."
 import copy
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -8,18 +10,20 @@ import torch
 from PIL import Image
 from torch import nn
 
+from tests import training_runs
 from tests.tools import notebooks
 from tests.tools.tiny import three_classes, tiny_config
 from tokenbridge import recipes
 from tokenbridge.checkpoints import load_checkpoint, newest_checkpoint
 from tokenbridge.classifier import JudgeNet
-from tokenbridge.data import ImageSet, TokenSet, drawn_rich_images, to_float
+from tokenbridge.data import ImageSet, TokenSet, batch_ids, drawn_rich_images, to_float
 from tokenbridge.evaluation import psnr
 from tokenbridge.generation import SamplingDefaults
+from tokenbridge.latents import cache_latents
 from tokenbridge.model import PRESETS, ARModel
 from tokenbridge.optim import TrainConfig
 from tokenbridge.pipeline import TokenBridge, Tokenizer
-from tokenbridge.quantizer import Quantizer
+from tokenbridge.quantizer import Quantizer, spectral_order
 from tokenbridge.recipes import (
     RECIPES,
     fit_quantizer,
@@ -30,6 +34,7 @@ from tokenbridge.recipes import (
     train_generator,
     train_vae,
 )
+from tokenbridge.training import step_seed, train
 from tokenbridge.vae import VAE, Posterior, VAEConfig
 
 ONE_STEP = TrainConfig(steps=1, batch_size=2, warmup=0)
@@ -344,3 +349,84 @@ def test_images_of_other_classes_are_refused(bridge, tokens, asked):
     bridge.classes = ("airplane", *data.classes[1:])
     with pytest.raises(ValueError, match="^test: expected images of the model's classes, got class 0"):
         measure(bridge, data, tokens)
+
+
+# ---- latents in a cache
+
+@pytest.fixture
+def latents(bridge, tmp_path):
+    "Posteriors of six images and of their mirror images, in two shards; deviations wide enough to matter."
+    found = cache_latents(three_classes(6), bridge, tmp_path / "cache", shard_size=4)
+    wide = tuple((mean, torch.full_like(std, 0.5)) for mean, std in found.shards)
+    return replace(found, shards=wide)
+
+
+def test_a_generator_learns_from_fresh_samples_of_cached_posteriors(bridge, latents, monkeypatch):
+    seen, loss = [], ARModel.loss
+    monkeypatch.setattr(ARModel, "loss", lambda self, indices, labels, *rest, **options: (
+        seen.append((indices, labels)), loss(self, indices, labels, *rest, **options))[1])
+    still = TrainConfig(steps=3, batch_size=2, accumulation=2, warmup=0, lr=1e-12, seed=5)
+    result, _ = trained(bridge, latents, schedule=still)
+    assert result.classes == latents.classes and len(seen) == 6
+    for number, (indices, labels) in enumerate(seen):
+        step, micro = divmod(number, 2)
+        ids = batch_ids(step, 2, 6, 5).chunk(2)[micro]
+        generator = torch.Generator().manual_seed(step_seed(5, step, micro, "batch"))
+        sample, wanted = latents.batch(ids, generator)
+        assert torch.equal(indices, bridge.quantizer.quantize(sample)) and torch.equal(labels, wanted)
+    seen.clear()
+    trained(bridge, latents, schedule=still, samples=False)
+    means = bridge.quantizer.quantize(latents.means(6))
+    turned = bridge.quantizer.quantize(torch.cat([mean[:, 1].float() for mean, _ in latents.shards]))
+    ids = batch_ids(0, 2, 6, 5)
+    for (indices, _), image in zip(seen, ids):
+        assert torch.equal(indices[0], means[image]) or torch.equal(indices[0], turned[image])
+
+
+def test_the_order_of_dimensions_is_that_of_the_cached_means(bridge, latents):
+    grid = latents.means(5000).view(6, 4, 4, 5).movedim(-1, 1)
+    order = trained(bridge, latents)[0].ar.head.order
+    assert torch.equal(order, spectral_order(grid)) and latents.means(2).shape == (2, 16, 5)
+
+
+def test_a_run_on_latents_goes_on_with_the_same_ones_only(bridge, tmp_path):
+    def cached(data, name):
+        return cache_latents(data, bridge, tmp_path / name, shard_size=3)
+    data, out, long = three_classes(6), tmp_path / "run", replace(ONE_STEP, steps=4)
+    first, again = cached(data, "a"), cached(replace(data, source="elsewhere"), "b")
+    trained(bridge, first, None, long, out, on_step=lambda step, _: step == 2)
+    assert first.fingerprint() == again.fingerprint() != first.take(5).fingerprint()
+    for other in replace(first, checksum=""), cached(three_classes(6, seed=1), "c"):
+        with pytest.raises(ValueError, match="^data: the checkpoint was trained with '6 posteriors, "):
+            trained(bridge, other, None, long, out, True)
+    with pytest.raises(ValueError, match="^samples: the checkpoint was trained with"):
+        trained(bridge, again, None, long, out, True, samples=False)
+    finished, result = trained(bridge, again, None, long, out, True)
+    assert result.steps == 4 and same_weights(finished.ar, trained(bridge, first, None, long)[0].ar)
+
+
+def same_weights(one, other):
+    "Whether two modules have the same state."
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values()))
+
+
+def test_latents_that_do_not_fit_cost_no_training(bridge, latents, tokens, monkeypatch):
+    monkeypatch.setattr(recipes, "train", lambda *_, **__: pytest.fail("has begun"))
+    cases = [(replace(latents, made_by={"vae": "another"}), {}, "^tokens: expected those of this tokenizer"),
+             (replace(latents, shards=tuple((a[:, :, :9], b[:, :, :9]) for a, b in latents.shards)), {},
+              "^tokens: expected tokens=16, as the tokenizer has it, got 9"),
+             (tokens, dict(samples=False), "^samples: expected True, tokens were drawn before"),
+             (three_classes(4), {}, "^tokens: expected a TokenSet or a LatentSet, got ImageSet")]
+    for data, options, message in cases:
+        with pytest.raises(ValueError, match=message):
+            trained(bridge, data, **options)
+
+
+def test_two_processes_draw_the_samples_of_one(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node",
+                           "2", "-m", "tests.training_runs", "distributed", "latents", str(tmp_path / "two")],
+                          capture_output=True, text=True, timeout=200)
+    assert newest_checkpoint(tmp_path / "two") is not None, done.stderr
+    train(**training_runs.make("latents"), folder=tmp_path / "one")
+    one, two = (load_checkpoint(newest_checkpoint(tmp_path / name)) for name in ("one", "two"))
+    assert one.step == two.step == 36 and training_runs.same(one.ema, two.ema)

@@ -152,7 +152,19 @@ def vae_task(config: TrainConfig = CONFIG) -> dict:
                 config=replace(config, channels_last=True))
 
 
-TASKS = {"tokens": tokens_task, "images": images_task, "generator": generator_task, "vae": vae_task}
+def latents_task(config: TrainConfig = CONFIG) -> dict:
+    "The real generator, on samples of posteriors that are drawn and quantized where it is trained."
+    from tokenbridge.latents import LatentSet
+    from tokenbridge.recipes import _batch_and_loss
+    mean = _numbers(30, 2, 6, 5).half()
+    data = LatentSet(((mean, torch.full_like(mean, 0.5)),), torch.arange(30) % 3, ("a", "b", "c"), "none", {},
+                     True)
+    make_batch, loss_fn = _batch_and_loss(data, True)
+    return generator_task(config) | dict(loss_fn=loss_fn, make_batch=make_batch)
+
+
+TASKS = {"tokens": tokens_task, "images": images_task, "generator": generator_task, "vae": vae_task,
+         "latents": latents_task}
 
 
 def make(task: str, config: TrainConfig = CONFIG) -> dict:

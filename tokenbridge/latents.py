@@ -61,6 +61,16 @@ def _derived(data: "LatentSet") -> dict[str, Any]:
                 arrays=tuple((mean.numpy(), std.numpy()) for mean, std in data.shards))
 
 
+def _content(data: "LatentSet") -> str:
+    "A short hash of posteriors and labels; of a cache the checksums are taken, not the values."
+    order = {"rows": data.rows, "labels": data.labels}
+    if data.checksum:
+        return hashlib.sha256(json.dumps([data.checksum, fingerprint(order)]).encode()).hexdigest()[:16]
+    shards = {f"{name} {number}": value for number, pair in enumerate(data.shards)
+              for name, value in zip(("mean", "std"), pair)}
+    return fingerprint(shards | order)
+
+
 def _gathered(data: "LatentSet", rows: np.ndarray, views: np.ndarray) -> tuple[Tensor, Tensor]:
     "Means and deviations (b, n, d) of these rows, copied out of their shards."
     shards = np.searchsorted(data.ends, rows, side="right")
@@ -70,6 +80,11 @@ def _gathered(data: "LatentSet", rows: np.ndarray, views: np.ndarray) -> tuple[T
         mean, std = data.arrays[shard]
         means[place], stds[place] = mean[row, view], std[row, view]
     return torch.from_numpy(means), torch.from_numpy(stds)
+
+
+def _unmirrored(data: "LatentSet", rows: Tensor) -> Tensor:
+    "Means (b, n, d) of these rows, in 32 bits."
+    return _gathered(data, rows.numpy(), np.zeros(len(rows), np.int64))[0].float()
 
 # %% ../nbs/latents.ipynb #a67aaf70
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,6 +96,7 @@ class LatentSet(_Labelled):
     source: str                # where the images come from
     made_by: dict[str, str]    # fingerprint of the autoencoder: 'vae'
     mirror: bool               # True: two views, the second is the mirror image; False: one view
+    checksum: str = ""         # hash of the cache's done.json, which lists those of the shards; "": no cache
     rows: Tensor = field(init=False)          # (N,) int64: where each image is in all shards in turn
     ends: np.ndarray = field(init=False)      # for each shard, the first row behind it
     arrays: tuple[tuple[np.ndarray, ...], ...] = field(init=False)   # the shards as NumPy sees them
@@ -96,8 +112,7 @@ class LatentSet(_Labelled):
                 f"{d} dimensions, in {len(self.classes)} classes ({self.source})")
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
-        mean, _ = _gathered(self, self.rows[i].reshape(1).numpy(), np.zeros(1, np.int64))
-        return mean[0].float(), int(self.labels[i])
+        return _unmirrored(self, self.rows[i].reshape(1))[0], int(self.labels[i])
 
     def moments(
         self,
@@ -111,6 +126,17 @@ class LatentSet(_Labelled):
         if self.mirror:
             view = torch.randint(0, 2, (len(ids),), generator=generator)
         return *_gathered(self, self.rows[ids].numpy(), view.numpy()), self.labels[ids].long()
+
+    def means(
+        self,
+        num: int,   # how many images at most, the first ones
+    ) -> Tensor:    # (m, n, d) float32
+        "The means of the first images, none of them mirrored."
+        return _unmirrored(self, self.take(num).rows)
+
+    def fingerprint(self) -> str:   # 16 hexadecimal digits
+        "A short hash of which posteriors and labels these are, in which order; a cache's files are not read."
+        return _content(self)
 
     def batch(
         self,
@@ -254,7 +280,8 @@ def _read_cache(folder: Path, tokenizer: Tokenizer | None, verify: bool) -> tupl
     if len(labels) != done.num:
         raise ValueError(f"{folder / 'done.json'}: {done.num} images, the shards have {len(labels)}")
     shards = tuple((tensors["mean"], tensors["std"]) for tensors, _ in mapped)
-    return (shards, labels, index.classes, index.source, {"vae": index.vae}, index.mirror)
+    return (shards, labels, index.classes, index.source, {"vae": index.vae}, index.mirror,
+            file_hash(folder / "done.json"))
 
 # %% ../nbs/latents.ipynb #84559c66
 class _Decoded(Dataset):

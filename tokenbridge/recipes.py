@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from tokenbridge.vae import (
     VAE,
     ForeignVAE,
+    Posterior,
     VAEConfig,
     check_autoencoder,
     fit_latent_scale_,
@@ -39,11 +40,12 @@ from .data import ImageSet, TokenSet, random_flip, to_float
 from .evaluation import evaluate_generator, evaluate_samples, evaluate_tokenizer
 from .files import fingerprint, load_into, loaded, read_json, write_json
 from .generation import SamplingDefaults, generate_indices
+from .latents import LatentSet
 from .model import ARConfig, ARModel, preset
 from .optim import TrainConfig
 from .pipeline import TokenBridge, Tokenizer, round_weights_
 from .processes import is_main_process, training_device
-from .quantizer import Quantizer, dequantize, spectral_order
+from .quantizer import Quantizer, _nearest, dequantize, spectral_order
 from .training import TrainResult, check_compiler, seeded, train
 
 # %% ../nbs/12_cifar.ipynb #4b30342a
@@ -123,13 +125,15 @@ def recipe(
     return RECIPES[name]
 
 # %% ../nbs/12_cifar.ipynb #322ff4bd
-def _which(data: ImageSet | TokenSet) -> str:
+def _which(data: ImageSet | TokenSet | LatentSet) -> str:
     "What a resumed training compares: these very values and labels, wherever they lie."
     if (paths := getattr(data, "paths", None)) is not None:   # files are not read for this, but measured
         digest = hashlib.sha256(repr(data.labels.tolist()).encode())
         for path in map(Path, paths):
             digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode())
         return f"{len(data)} images, {digest.hexdigest()[:16]}"
+    if isinstance(data, LatentSet):
+        return f"{len(data)} posteriors, {data.fingerprint()}"
     values = {"images": data.images} if isinstance(data, ImageSet) else {"tokens": data.tokens}
     return f"{len(data)} images, {fingerprint({**values, 'labels': data.labels})}"
 
@@ -305,20 +309,38 @@ def _check_sizes(name: str, tokenizer: Tokenizer, tokens: int, dims: int, num_le
             raise ValueError(f"{name}: expected {size}={wanted}, as the tokenizer has it, got {got}")
 
 
-def _check_made_by(tokenizer: Tokenizer, made_by: Mapping[str, str]) -> None:
-    "Raise ValueError unless the tokens are of this tokenizer."
+def _check_made_by(tokenizer: Tokenizer, made_by: Mapping[str, str], parts: tuple[str, ...]) -> None:
+    "Raise ValueError unless the tokens, or the latents, are of these parts of this tokenizer."
     for part, wanted in tokenizer.fingerprints().items():
-        if made_by.get(part) != wanted:
+        if part in parts and made_by.get(part) != wanted:
             raise ValueError(f"tokens: expected those of this tokenizer, whose {part} is {wanted}, "
                              f"got tokens made by {made_by.get(part, 'an unknown one')}")
 
+
+def _check_data(tokenizer: Tokenizer, data: TokenSet | LatentSet, samples: bool) -> None:
+    "Raise ValueError unless this is what a generator for the tokenizer is trained on."
+    check_choice("samples", samples, (True, False))
+    if isinstance(data, LatentSet):
+        n, d = data.shards[0][0].shape[2:]
+        _check_sizes("tokens", tokenizer, n, d, None)
+        _check_made_by(tokenizer, data.made_by, ("vae",))
+    elif isinstance(data, TokenSet):
+        n, d = data.tokens.shape[2:]
+        _check_sizes("tokens", tokenizer, n, d, data.num_levels)
+        _check_made_by(tokenizer, data.made_by, ("vae", "levels"))
+        if not samples:
+            raise ValueError("samples: expected True, tokens were drawn before; False is for latents")
+    else:
+        raise ValueError(f"tokens: expected a TokenSet or a LatentSet, got {type(data).__name__}")
+
 # %% ../nbs/12_cifar.ipynb #d96deb87
-def _untrained(config: ARConfig, levels: Tensor, tokens: TokenSet, grid: tuple[int, int], seed: int,
-               start: ARModel | None, known: tuple[str, ...] | None) -> ARModel:
+def _untrained(config: ARConfig, levels: Tensor, tokens: TokenSet | LatentSet, grid: tuple[int, int],
+               seed: int, start: ARModel | None, known: tuple[str, ...] | None) -> ARModel:
     "A generator to begin with: of the given weights, or random, its head in the order of the spectra."
     with seeded(seed, torch.device("cpu")):
         if start is None:
-            latents = dequantize(tokens.tokens[:5000, 0].long(), levels)
+            latents = (tokens.means(5000) if isinstance(tokens, LatentSet)
+                       else dequantize(tokens.tokens[:5000, 0].long(), levels))
             latents = rearrange(latents, "b (h w) d -> b d h w", h=grid[0])
             return ARModel(config, levels, spectral_order(latents))
         model = _same_parts(config, levels, start)
@@ -340,6 +362,20 @@ def _begin_run(folder: str | Path | None, resume: bool, bridge: TokenBridge, con
         warnings.warn(f"folder: the unfinished run cannot be drawn from ({error})", stacklevel=3)
         return
     write_json(home / "run.json", {"generator": asdict(config)})
+
+# %% ../nbs/12_cifar.ipynb #0a8645c7
+def _batch_and_loss(data: TokenSet | LatentSet, samples: bool) -> tuple[Callable, Callable]:
+    "What the loop asks for: (ids, generator) -> batch, and (module, batch, generator) -> loss."
+    if isinstance(data, TokenSet):
+        return data.batch, lambda module, batch, generator: module.loss(*batch, generator)
+
+    def loss_fn(module: ARModel, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
+        mean, std, labels = batch
+        posterior = Posterior(mean.float(), std.float())
+        latents = posterior.sample(generator) if samples else posterior.mean
+        return module.loss(_nearest(latents, module.levels), labels, generator)
+
+    return data.moments, loss_fn
 
 # %% ../nbs/12_cifar.ipynb #58d8ef1d
 def load_run(
@@ -373,7 +409,7 @@ def load_run(
 # %% ../nbs/12_cifar.ipynb #2789a069
 def train_generator(
     tokenizer: Tokenizer,                  # autoencoder and quantizer; both go into the result
-    tokens: TokenSet,                      # training tokens, of `tokenizer.tokenize_set`
+    tokens: TokenSet | LatentSet,          # of `tokenizer.tokenize_set`, or of `cache_latents`
     config: ARConfig,                      # shape of the generator; without a head: that of `start`
     schedule: TrainConfig,                 # steps, batch size, optimizer
     folder: str | Path | None = None,      # folder for checkpoints; None: none are written
@@ -389,14 +425,13 @@ def train_generator(
     on_step: Callable | None = None,       # (step, {name: scalar}) after every step; True stops the training
     trainable: Iterable[str] | None = None,   # beginnings of the names of parameters to train; None: all
     change: Iterable[str] = (),            # settings of `schedule` that may differ from the checkpoint's
+    samples: bool = True,                  # of latents: True: fresh samples of the posteriors; False: means
 ) -> tuple[TokenBridge, TrainResult]:      # with averaged weights that fit into 16 bits; and the history
     "Train a generator on tokens. ValueError if tokens, tokenizer, shape and `start` do not fit together."
-    n, d = tokens.tokens.shape[2:]
-    _check_sizes("tokens", tokenizer, n, d, tokens.num_levels)
+    _check_data(tokenizer, tokens, samples)
     _check_sizes("config", tokenizer, config.backbone.tokens, config.backbone.dims,
                  config.head.num_levels if config.head is not None else None)
     _check_classes("tokens", tokens.classes, config.backbone.classes)
-    _check_made_by(tokenizer, tokens.made_by)
     levels, device = tokenizer.quantizer.levels.cpu(), training_device(device)
     first, known = _started(start, levels)
     if compiled:
@@ -404,9 +439,10 @@ def train_generator(
     model = _untrained(config, levels, tokens, _sizes(tokenizer)[0], schedule.seed, first, known)
     carried = name, tokens.classes, sampling or SamplingDefaults()
     _begin_run(folder, resume, TokenBridge(tokenizer.vae, tokenizer.quantizer, None, *carried), config)
-    loss_fn = lambda module, batch, generator: module.loss(*batch, generator)
-    same = {"tokenizer": dict(tokens.made_by), "data": _which(tokens), "shape": non_default(config)}
-    result = train(model, loss_fn, tokens.batch, len(tokens), schedule, folder, resume, evaluate, on_step,
+    make_batch, loss_fn = _batch_and_loss(tokens, samples)
+    same = {"tokenizer": tokenizer.fingerprints() | tokens.made_by, "data": _which(tokens),
+            "shape": non_default(config)} | ({} if samples else {"samples": False})
+    result = train(model, loss_fn, make_batch, len(tokens), schedule, folder, resume, evaluate, on_step,
                    progress, device, trainable, same, compiled, change=change)
     model = loaded(lambda: _same_parts(config, levels, first), result.ema, "averaged weights")
     round_weights_(model)
