@@ -264,6 +264,24 @@ def test_training_masks_hide_the_right_share(low, deviation):
     assert mean_hidden(BackboneConfig(kind="causal", tokens=40)) == 40
 
 
+def test_a_shared_generator_decides_on_the_share_alone():
+    class Both(torch.Generator):
+        "As the loop of lesson 08 has them."
+
+    seeded = lambda seed: torch.Generator().manual_seed(seed)
+
+    def drawn(own, shared):
+        generator = Both().manual_seed(own)
+        generator.shared = seeded(shared)
+        return model.training_mask(3, generator)
+
+    model = backbone("masked", tokens=40)
+    numbers = {drawn(own, 7)[1] for own in range(20)}
+    assert len(numbers) == 1 and numbers == {model.training_mask(3, seeded(7))[1]}
+    assert len({drawn(1, shared)[1] for shared in range(20)}) > 3
+    assert not torch.equal(drawn(0, 7)[0], drawn(1, 7)[0])
+
+
 def test_training_mask_hides_every_place_equally_often():
     model = backbone("masked", tokens=10)
     share = torch.stack([model.training_mask(50, torch.Generator().manual_seed(i))[0]

@@ -30,7 +30,14 @@ from tokenbridge import checkpoints, processes, training
 from tokenbridge.checkpoints import Checkpoint, load_checkpoint, newest_checkpoint
 from tokenbridge.files import load_tensors
 from tokenbridge.optim import Muon, TrainConfig, ema_init, learning_rate, shortened
-from tokenbridge.training import choose_precision, keep_freed_memory, layers_compiled, step_seed, train
+from tokenbridge.training import (
+    choose_precision,
+    keep_freed_memory,
+    layers_compiled,
+    step_generator,
+    step_seed,
+    train,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 TASKS = list(training_runs.TASKS)
@@ -752,6 +759,28 @@ def test_seeds_differ_everywhere():
              for place in [(s, t, m, w) for s in range(5) for t in range(20) for m in range(4)
                            for w in ("", "dropout")]}
     assert len(seeds) == 5 * 20 * 4 * 2 and all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_step_has_one_share_of_hidden_tokens():
+    "All its micro-batches hide equally many tokens, at places of their own; the next step hides others."
+    arguments, counts, masks = training_runs.make("generator"), [], []
+    backbone = arguments["module"].backbone
+    original = backbone.training_mask
+
+    def watched(batch, generator, device):
+        mask, visible = original(batch, generator, device)
+        counts.append(visible)
+        masks.append(mask)
+        return mask, visible
+
+    config = replace(arguments["config"], steps=12, accumulation=4)
+    with mock.patch.object(backbone, "training_mask", watched):
+        train(**arguments | dict(config=config, evaluate=None))
+    steps = [counts[i:i + 4] for i in range(0, 48, 4)]
+    assert all(len(set(step)) == 1 for step in steps) and len({step[0] for step in steps}) > 1
+    assert not torch.equal(masks[0], masks[1])
+    generator = step_generator(config.seed, 5, 2)
+    assert backbone.training_mask(2, generator)[1] == steps[5][0]   # as a place of the run, from outside
 
 
 def test_precision_follows_the_processor():

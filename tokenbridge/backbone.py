@@ -302,7 +302,8 @@ class _AnyOrder(Backbone):
         device: torch.device | str | None = None,  # device of the result; None: the generator's
     ) -> tuple[Tensor, int]:                       # (b, n) bool, True = hidden; number of visible tokens
         "Hide a share of the tokens: one share for the batch, different positions in every image."
-        config, uniform = self.config, float(_rand(1, generator=generator))
+        config, shared = self.config, getattr(generator, "shared", generator)
+        uniform = float(_rand(1, generator=shared))
         ratio = mask_ratio(uniform, config.mask_ratio_low, config.mask_ratio_deviation)
         num = max(1, math.ceil(config.tokens * ratio))
         hidden = self.default_order(batch, generator, device)[:, :num]

@@ -59,6 +59,8 @@ ROWS = {
         (check_compiler, ValueError, "compiled: torch.compile does not work here: No working C++ compiler"),
     ],
     "seeded": "internal: takes a seed that step_seed made or a configuration checked",
+    "StepGenerator": "internal: a generator with one attribute more, made by step_generator",
+    "step_generator": "internal: hashes whatever numbers it is given",
     "step_seed": "internal: hashes its arguments, whatever they are",
     "TrainResult": "internal: what train returns",
     "train": [
