@@ -16,7 +16,7 @@ from PIL import Image
 import tokenbridge
 from tests.tools.own_images import digits, photographs
 from tests.tools.tiny import save_tiny
-from tokenbridge import cli, model, options
+from tokenbridge import cli, model, options, shell
 from tokenbridge.drawn import DRAWN_CLASSES
 from tokenbridge.generation import SamplingDefaults
 from tokenbridge.optim import TrainConfig
@@ -312,8 +312,8 @@ def test_classes_are_named_by_the_model(tmp_path, capsys):
     assert names == ["000-bar.png", "001-ring-hole.png", "grid.png"]
     assert command(f"generate --model {tmp_path}/m --labels horse --num 1 --out {tmp_path}/a") == 1
     assert "such as disc, ring/hole, bar, got 'horse'" in capsys.readouterr().err
-    assert cli.parse_labels("Disc, 2,2", 3, ("disc", "ring", "bar")) == [0, 2, 2]
-    assert cli.parse_labels("3,1", 3, ("1", "2", "3")) == [2, 0], "a name that is a number"
+    assert shell.parse_labels("Disc, 2,2", 3, ("disc", "ring", "bar")) == [0, 2, 2]
+    assert shell.parse_labels("3,1", 3, ("1", "2", "3")) == [2, 0], "a name that is a number"
     assert command(f"info {tmp_path}/m") == 0
     text = capsys.readouterr().out
     assert re.search(r"classes +disc, ring/hole, bar\n", text)

@@ -12,7 +12,7 @@ ORDER = ["data", "vae", "quantizer", "transformer", "backbone", "head", "model",
 APPENDICES = ["checks", "files", "drawn", "cifar10", "pictures", "plots", "classifier", "checkpoints", "kl16",
               "processes",
               "fid", "options"]
-LATE = ["benchmark", "demo", "experiments"]   # appendices that stand on everything
+LATE = ["benchmark", "demo", "experiments", "shell"]   # appendices that stand on everything
 ALLOWED = {"torch", "numpy", "einops", "PIL", "tqdm", "safetensors", "filelock", "matplotlib", "accelerate",
            "tyro", "huggingface_hub", "torch_fidelity",
            "tokenbridge"}

@@ -79,8 +79,8 @@ def test_each_parameter_of_a_public_function_has_a_comment(path):
 
 
 @pytest.mark.parametrize("module",
-                         # tyro shows theirs
-                         [path.stem for path in MODULES if path.stem not in ("cli", "options")])
+                         # these do without PyTorch, which `documented` imports
+                         [path.stem for path in MODULES if path.stem not in ("cli", "options", "shell")])
 def test_help_shows_the_comments(module):
     names = vars(importlib.import_module(f"tokenbridge.{module}"))
     functions = [part for part in names.values() if inspect.isfunction(part)
