@@ -33,6 +33,8 @@ from tokenbridge.options import (
     as_typed,
     parse,
 )
+
+# %% ../nbs/17_cli.ipynb #6e25ef52
 from tokenbridge.shell import (
     choose_device,
     chosen,
