@@ -15,7 +15,7 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from importlib import metadata as installed
 from pathlib import Path
@@ -42,13 +42,14 @@ def as_path(
         raise ValueError(f"path: expected a path, got {path}: there is no such home folder") from None
 
 # %% ../nbs/files.ipynb #24523d2e
-def _write_synced(path: Path, data: bytes) -> None:
-    "Write a new file and push it to the disk; the mode follows the umask."
+def _write_synced(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    "Write a new file, piece after piece, and push it to the disk; the mode follows the umask."
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
-        rest = memoryview(data)
-        while len(rest):
-            rest = rest[os.write(handle, rest):]
+        for piece in pieces:
+            rest = memoryview(piece)
+            while len(rest):
+                rest = rest[os.write(handle, rest):]
         os.fsync(handle)
     finally:
         os.close(handle)
@@ -71,11 +72,15 @@ def atomic_write(
     "Replace a file as a whole; on any failure the old one stays and a short OSError names the path."
     if not isinstance(data, (bytes, bytearray, str)):
         raise ValueError(f"data: expected bytes or text, got {type(data).__name__}")
-    path = as_path(path)
+    return _replace_file(as_path(path), [data.encode() if isinstance(data, str) else data])
+
+
+def _replace_file(path: Path, pieces: Iterable[bytes | memoryview]) -> Path:
+    "`atomic_write` of a content that comes in pieces."
     fresh = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_synced(fresh, data.encode() if isinstance(data, str) else data)
+        _write_synced(fresh, pieces)
         os.replace(fresh, path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -147,15 +152,17 @@ def save_tensors(
     tensors: Mapping[str, Tensor],            # name -> tensor on any device, contiguous or not
     metadata: Mapping[str, str] | None = None,  # name -> short text, stored in the header
 ) -> Path:                                    # the same path
-    "Write tensors and metadata as one safetensors file, atomically."
-    from safetensors.torch import save
+    "Write tensors and metadata as one safetensors file, atomically, without a second copy in memory."
     _only_tensors(tensors)
     if not tensors:
         raise ValueError("tensors: expected at least one, got none")
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _DTYPES:
+            raise ValueError(f"tensors: expected real numbers, got {tensor.dtype} for {name!r}")
     for key, text in (metadata or {}).items():
         if not isinstance(text, str):
             raise ValueError(f"metadata: expected text for {key!r}, got {type(text).__name__}")
-    return atomic_write(path, save(_apart(tensors), dict(metadata or {})))
+    return _replace_file(as_path(path), _safetensors(tensors, dict(metadata or {})))
 
 # %% ../nbs/files.ipynb #4a8c58ce
 def load_tensors(
@@ -177,15 +184,26 @@ def load_tensors(
         raise _file_error(f"{path}: not a whole safetensors file ({error})") from None
 
 # %% ../nbs/files.ipynb #47a86402
-def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    "The same values on the CPU, contiguous, no two in the same memory; copied only where they must be."
-    plain, taken = {}, set()
-    for name, tensor in tensors.items():
-        tensor = tensor.detach().cpu().contiguous()
-        place = tensor.untyped_storage().data_ptr()
-        plain[name] = tensor.clone() if place in taken else tensor
-        taken.add(place)
-    return plain
+_DTYPES = {   # in the order in which a file has them: widest first
+    torch.uint64: "U64", torch.int64: "I64", torch.float64: "F64", torch.float32: "F32", torch.uint32: "U32",
+    torch.int32: "I32", torch.bfloat16: "BF16", torch.float16: "F16", torch.uint16: "U16", torch.int16: "I16",
+    torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}
+
+
+def _safetensors(tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
+    "The content of a safetensors file, piece after piece."
+    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    names, place = sorted(tensors, key=lambda name: (list(_DTYPES).index(tensors[name].dtype), name)), 0
+    for name in names:
+        tensor, start = tensors[name], place
+        place += tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape),
+                        "data_offsets": [start, place]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for name in names:
+        yield tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 # %% ../nbs/files.ipynb #6fec48c3
 def _only_tensors(tensors: Mapping[str, Tensor]) -> None:

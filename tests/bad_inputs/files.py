@@ -57,6 +57,8 @@ ROWS = {
         (lambda: files.save_tensors(A_FILE / "below", {"a": torch.ones(1)}), OSError, "cannot write"),
         (lambda: files.save_tensors(NOWHERE, {"a": 1}), ValueError,
          "tensors: expected tensors only, got int for 'a'"),
+        (lambda: files.save_tensors(NOWHERE, {"a": torch.ones(1, dtype=torch.complex64)}), ValueError,
+         "tensors: expected real numbers, got torch.complex64 for 'a'"),
         (lambda: files.save_tensors(NOWHERE, {}), ValueError, "tensors: expected at least one, got none"),
         (lambda: files.save_tensors(NOWHERE, {"a": torch.ones(1)}, {"a": 1}), ValueError,
          "metadata: expected text for 'a', got int"),
