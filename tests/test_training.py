@@ -354,6 +354,21 @@ def test_a_signal_waits_for_the_end_of_the_step(tmp_path, finished, where, capfd
     assert_same_runs(tmp_path, finished)
 
 
+def test_sigterm_leaves_a_whole_step_and_its_exit_code(tmp_path, finished):
+    done = launch("tests.training_runs", "program", f"""
+import signal
+from tests import training_runs
+training_runs.train(**training_runs.make("images"), folder={str(tmp_path)!r},
+                    on_step=lambda step, _: signal.raise_signal(signal.SIGTERM) if step == 21 else None)
+""")
+    assert done.returncode == 143, done.stderr
+    assert done.stderr.split("\n")[-4:] == ["", "ends after this step",
+                                           f"SIGTERM: stopped after step 21 of 36; saved in {tmp_path}", ""]
+    train(**training_runs.make("images"), folder=tmp_path, resume=True)
+    assert_same_runs(tmp_path, finished)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
 def test_a_handler_of_the_callers_own_stays():
     pressed = []
     before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
@@ -409,7 +424,8 @@ def test_two_processes_stop_after_the_same_step(tmp_path):
     done = launch("torch.distributed.run", "--standalone", "--nproc_per_node", 2, "-m", "tests.training_runs",
                   "pressed_together", tmp_path / "two")
     assert [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)] == [
-        [[4, 4], [9, 9], 36]] * 2, done.stderr
+        [[4, 4], [9, 9], [143, 20], 36]] * 2, done.stderr
+    assert done.stderr.count("SIGTERM: stopped after step 20 of 36; saved in") == 1
     train(**training_runs.make("tokens"), folder=tmp_path / "one")
     assert_same_runs(tmp_path / "one", tmp_path / "two", ignore={"accumulation", "processes"})
 
@@ -1090,6 +1106,16 @@ with one_after_the_other():
 print("accelerate" in sys.modules)
 """)
     assert done.stdout.split() == ["False"], done.stderr
+
+
+def test_gradients_of_several_processes_are_not_kept_twice(monkeypatch):
+    accelerate = mock.Mock(DistributedDataParallelKwargs=mock.Mock(return_value="handler"))
+    accelerate.Accelerator.return_value.device.type = "cpu"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with mock.patch.dict(sys.modules, accelerate=accelerate):
+        processes.start_processes("cpu")
+    accelerate.DistributedDataParallelKwargs.assert_called_once_with(gradient_as_bucket_view=True)
+    assert accelerate.Accelerator.call_args.kwargs["kwargs_handlers"] == ["handler"]
 
 
 def test_without_a_launcher_this_is_the_main_process(monkeypatch):

@@ -314,10 +314,10 @@ def finished(folder: str) -> str:
 
 
 def pressed_together(folder: str) -> None:
-    "One of two processes: stopped by the other's `on_step`, then by a signal to one; at which steps."
+    "One of two processes: stopped by the other's `on_step`, then by signals to one; how, and at which steps."
     signal.signal(signal.SIGINT, signal.default_int_handler)
     task, ends = lambda: make("tokens", replace(CONFIG, accumulation=1)), []
-    rank, newest = int(os.environ["RANK"]), lambda: checkpoints.newest_checkpoint(folder).name[-1]
+    rank, newest = int(os.environ["RANK"]), lambda: checkpoints.newest_checkpoint(folder).name[-6:]
     ends.append([train(**task(), folder=folder, on_step=lambda step, _: step == 4 + 2 * rank).steps,
                  int(newest())])
 
@@ -329,6 +329,11 @@ def pressed_together(folder: str) -> None:
         train(**task(), folder=folder, resume=True, on_step=press)
     except KeyboardInterrupt as stopped:
         ends.append([int(str(stopped).split()[3]), int(newest())])
+    try:
+        train(**task(), folder=folder, resume=True, on_step=lambda step, _: step == 20 and rank == 1
+              and os.kill(os.getpid(), signal.SIGTERM))
+    except SystemExit as stopped:
+        ends.append([stopped.code, int(newest())])
     ends.append(train(**task(), folder=folder, resume=True).steps)
     (Path(folder).parent / f"{rank}.json").write_text(json.dumps(ends))
     sys.stdout.flush()

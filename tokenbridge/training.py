@@ -10,16 +10,14 @@ __all__ = ['choose_precision', 'keep_freed_memory', 'layers_compiled', 'check_co
 import ctypes
 import json
 import math
-import os
 import platform
 import shutil
 import signal
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +54,7 @@ from tokenbridge.optim import (
 from .checks import check_choice, check_int, modes_restored, non_default
 from .data import batch_ids, hashed_seed
 from .files import atomic_write, load_into
-from .processes import start_processes
+from .processes import Stop, signals_wait, start_processes
 
 # %% ../nbs/08_training.ipynb #f2c81d27
 def choose_precision(
@@ -183,8 +181,7 @@ class _Run:
     step: int = 0
     history: list[dict] = field(default_factory=list)
     window: dict[str, float] = field(default_factory=dict)   # sums since the last row
-    asked: int = 0             # who wants this process to stop: 0 nobody, 1 `on_step`, 2 Ctrl-C
-    stop: int = 0              # the same, once all processes know it
+    stop: Stop = field(default_factory=Stop)                 # who wants the training to end now
 
     def averaged(self) -> dict[str, Tensor]:
         "State dict with averaged parameters, shared ones under each name; the rest as it is."
@@ -504,31 +501,7 @@ def _only_trainable(module: nn.Module, trainable: list[str] | None):
             p.requires_grad_(flag)
 
 # %% ../nbs/08_training.ipynb #cdd0d633
-_ON_STEP, _CTRL_C = 1, 2   # reasons to stop, the stronger last
-
-
-@contextmanager
-def _ctrl_c_waits(run: _Run) -> Iterator[None]:
-    "Inside the with-block Ctrl-C asks for the end after this step; again, a second later: at once."
-    usual, first = signal.default_int_handler, 0.0
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) != usual:
-        yield   # here Ctrl-C goes to somebody else
-        return
-
-    def ask(number, frame):
-        nonlocal first
-        if run.asked != _CTRL_C:
-            run.asked, first = _CTRL_C, time.monotonic()
-            with suppress(OSError):   # not print: it might be in the middle of a line
-                os.write(2, b"\nends after this step; Ctrl-C again: at once\n")
-        elif time.monotonic() - first > 1 and run.processes.num_processes == 1:
-            raise KeyboardInterrupt("ended at once: steps after the last checkpoint are lost")
-
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
+_ON_STEP = 1   # a reason to stop, weaker than any signal
 
 
 def _tell(run: _Run, on_step: Callable, scalars: dict[str, float]) -> None:
@@ -536,25 +509,22 @@ def _tell(run: _Run, on_step: Callable, scalars: dict[str, float]) -> None:
     try:
         answer = on_step(run.step, scalars)
         if isinstance(answer, (bool, np.bool_)) and answer:   # a list or a number is no answer
-            run.asked = max(run.asked, _ON_STEP)
+            run.stop.asked = max(run.stop.asked, _ON_STEP)
     except KeyboardInterrupt:
-        if run.asked == _CTRL_C:
+        if run.stop.asked > _ON_STEP:
             raise
-        run.asked = _CTRL_C
+        run.stop.asked = signal.SIGINT
 
 
-def _agree(run: _Run) -> None:
-    "Let all processes know whether one of them wants to stop."
-    run.stop = run.asked
-    if run.processes.num_processes > 1:
-        asked = torch.tensor([run.asked], device=run.processes.device)
-        run.stop = int(run.processes.gather(asked).max())
-
-
-def _interrupted(run: _Run) -> KeyboardInterrupt:
-    "The exception of the first Ctrl-C, with what has been saved."
-    saved = f"saved in {run.folder}, resume=True goes on" if run.folder else "nothing saved: no folder"
-    return KeyboardInterrupt(f"stopped after step {run.step} of {run.config.steps}; {saved}")
+def _ended(run: _Run) -> BaseException:
+    "What a signal becomes once the step is saved: KeyboardInterrupt, or the exit code 143 of SIGTERM."
+    saved = f"saved in {run.folder}" if run.folder else "nothing saved: no folder"
+    text = f"stopped after step {run.step} of {run.config.steps}; {saved}"
+    if max(run.stop.asked, run.stop.agreed) == signal.SIGINT:
+        return KeyboardInterrupt(text + ", resume=True goes on" * bool(run.folder))
+    if run.processes.is_main_process:   # nobody prints a SystemExit with a code
+        print(f"SIGTERM: {text}", file=sys.stderr, flush=True)
+    return SystemExit(128 + signal.SIGTERM)
 
 # %% ../nbs/08_training.ipynb #0f9945f0
 @dataclass
@@ -592,19 +562,19 @@ def train(
     with _only_trainable(module, prefixes):
         run = _make_run(module, loss_fn, config, num_samples, folder, device, prefixes, identity)
         translated = layers_compiled(module) if compiled else nullcontext()
-        with _folder_opened(run, resume, changed), translated, _ctrl_c_waits(run), \
+        with _folder_opened(run, resume, changed), translated, signals_wait(run.stop, run.processes), \
                 _progress_bar(run, progress) as bar:
-            while run.step < config.steps and not run.stop:
+            while run.step < config.steps and not run.stop.agreed:
                 scalars = _update(run, _gradient(run, make_batch, num_samples))
                 row = _log(run, scalars, evaluate)
                 _report(run, bar, row)
                 if on_step is not None:
                     _tell(run, on_step, scalars)
-                _agree(run)
-                if run.folder and (run.stop or run.step % config.save_every == 0 or run.step == config.steps):
+                run.stop.agree(run.processes)
+                if run.folder and (run.stop.agreed or run.step % config.save_every == 0 or run.step == config.steps):
                     _save(run, run.folder)
-    if _CTRL_C in (run.asked, run.stop):
-        raise _interrupted(run)
+    if max(run.stop.asked, run.stop.agreed) > _ON_STEP:
+        raise _ended(run)
     ema = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in run.averaged().items()}
     return TrainResult(run.history, ema, run.step)
 

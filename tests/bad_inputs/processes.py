@@ -15,6 +15,8 @@ ROWS = {
     "processes_started": "internal: reads what the launcher has set",
     "is_main_process": "internal: reads what the launcher has set",
     "one_after_the_other": "internal: takes a device as training_device does, and without a launcher nothing",
+    "Stop": "internal: two numbers, filled by the loop",
+    "signals_wait": "internal: takes what start_processes made",
     "start_processes": [
         (lambda: t.start_processes("tpu"), ValueError, "device: expected one of 'cpu', 'cuda', got 'tpu'"),
         (lambda: t.start_processes("cpu", 0), ValueError,
