@@ -14,7 +14,6 @@ import platform
 import shutil
 import signal
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
