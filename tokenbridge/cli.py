@@ -448,7 +448,7 @@ def run(
     "Run the command that these options belong to."
     from tokenbridge.training import keep_freed_memory
     name, = (name for name, kind in OPTIONS.items() if type(options) is kind)
-    if not isinstance(options, _OWN_MEMORY):
+    if not isinstance(options, _OWN_MEMORY) and choose_device(options.on.device).type == "cpu":
         keep_freed_memory()   # this process computes and does nothing else
     COMMANDS[name](options)
 

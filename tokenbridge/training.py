@@ -570,7 +570,8 @@ def train(
                 if on_step is not None:
                     _tell(run, on_step, scalars)
                 run.stop.agree(run.processes)
-                if run.folder and (run.stop.agreed or run.step % config.save_every == 0 or run.step == config.steps):
+                due = run.step % config.save_every == 0 or run.step == config.steps
+                if run.folder and (run.stop.agreed or due):
                     _save(run, run.folder)
     if max(run.stop.asked, run.stop.agreed) > _ON_STEP:
         raise _ended(run)
