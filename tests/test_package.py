@@ -8,7 +8,8 @@ import pytest
 from tests.tools.notebooks import ROOT
 
 ORDER = ["data", "vae", "quantizer", "transformer", "backbone", "head", "model", "optim", "training",
-         "generation", "folders", "pipeline", "latents", "blocks", "evaluation", "recipes", "official", "cli"]
+         "generation", "folders", "pipeline", "latents", "blocks", "evaluation", "recipes", "full_size",
+         "official", "cli"]
 APPENDICES = ["checks", "files", "drawn", "cifar10", "pictures", "plots", "classifier", "checkpoints", "kl16",
               "processes",
               "fid", "options"]
