@@ -3,19 +3,33 @@ import dataclasses
 import importlib
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 
+from tests import training_runs
 from tests.test_head import official_weights
+from tests.tools.tiny import tiny_config
 from tokenbridge.backbone import Backbone, BackboneConfig, make_backbone, mean_hidden
 from tokenbridge.benchmark import count_operations
 from tokenbridge.checks import config_from_dict
 from tokenbridge.files import load_tensors
 from tokenbridge.generation import generate_indices
 from tokenbridge.head import HeadConfig, ParallelHead
-from tokenbridge.model import PRESETS, ARConfig, ARModel, count_parameters, preset, training_flops
+from tokenbridge.model import (
+    PRESETS,
+    ARConfig,
+    ARModel,
+    count_parameters,
+    layers_recomputed,
+    preset,
+    training_flops,
+)
+from tokenbridge.training import layers_compiled, train
 
 N, D, K, CLASSES = 6, 5, 7, 3
 
@@ -416,3 +430,97 @@ def test_training_flops_of_a_preset_take_the_mean_number_of_hidden_tokens():
     assert training_flops(shape) == training_flops(shape, mean_hidden(shape.backbone))
     assert training_flops(shape, 256) > training_flops(shape) > training_flops(shape, 180)
     assert 2.1e12 < training_flops(shape) < 2.3e12   # 69 images a second are 15 % of 989 TFLOP/s
+
+
+# ---- activations that are computed twice
+
+def wet_model(kind="masked", own_head=None):
+    "A model in training mode with dropout wherever there can be some."
+    config = tiny_config(kind, dropout=0.1, attention_dropout=0.1, label_dropout=0.3)
+    config = replace(config, head=replace(config.head, dropout=0.1, blocks=3))
+    torch.manual_seed(0)
+    model = ARModel(config, torch.linspace(-2, 2, 7).repeat(5, 1), head=own_head)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.train()
+
+
+def step_of(model, precision=torch.float32, kept=None):
+    "Gradients of a step whose random numbers are always the same; counts bytes put aside in `kept`."
+    draw = torch.Generator().manual_seed(3)
+    indices, labels = torch.randint(0, 7, (4, 6, 5), generator=draw), torch.arange(4) % 3
+    seen = {}
+
+    def put_aside(tensor):
+        storage = tensor.untyped_storage()
+        seen[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model.zero_grad()
+        with saved_tensors_hooks(put_aside, lambda tensor: tensor), \
+                torch.autocast("cpu", torch.bfloat16, enabled=precision is torch.bfloat16):
+            loss = model.loss(indices, labels, draw)
+        loss.backward()
+    if kept is not None:
+        kept.append(sum(storage.nbytes() for storage in seen.values()))
+    return [loss.detach(), torch.get_rng_state(), *(p.grad.clone() for p in model.parameters())]
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["masked", "causal"])
+def test_recomputed_gradients_are_the_same_bits(kind, precision):
+    model, kept = wet_model(kind), []
+    plain = step_of(model, precision, kept)
+    assert not torch.equal(plain[-1], torch.zeros_like(plain[-1]))
+    for which in ("none", "head", "all"):
+        with layers_recomputed(model, which):
+            assert all(map(torch.equal, step_of(model, precision, kept), plain)), which
+    whole, none, head, everything = kept
+    assert whole == none > head > everything
+    assert all(layer._compiled_call_impl is None for layer in model.modules())
+    with layers_recomputed(model), torch.no_grad():   # generating inside is possible, and the same
+        assert torch.equal(model.eval().head.cached_logits(torch.ones(2, 24), torch.zeros(2, 5).long()),
+                           wet_model(kind).eval().head.cached_logits(torch.ones(2, 24),
+                                                                     torch.zeros(2, 5).long()))
+
+
+def test_recomputed_layers_may_be_compiled():
+    "Checkpoints stand around translations: a layer is translated once, and its translation runs twice."
+    model = wet_model()
+    with layers_compiled(model, backend="aot_eager"):
+        plain = step_of(model)
+        with layers_recomputed(model):
+            assert all(map(torch.equal, step_of(model), plain))
+
+
+def test_a_head_of_your_own_is_recomputed_where_it_repeats_layers():
+    model = wet_model(own_head=wet_model().head)
+    plain = step_of(model)
+    with layers_recomputed(model, "head"):
+        assert all(map(torch.equal, step_of(model), plain))
+    model.head = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="^recompute: expected repeated layers .* for 'head', got a ARModel"):
+        with layers_recomputed(model, "head"):
+            pass
+    with pytest.raises(ValueError, match="^recompute: expected one of"):
+        with layers_recomputed(model, "half"):
+            pass
+    with pytest.raises(ZeroDivisionError), layers_recomputed(wet_model()):
+        1 / 0
+
+
+def test_a_run_may_change_what_it_recomputes(tmp_path):
+    seen, config = [], replace(training_runs.CONFIG, steps=4, save_every=2, eval_every=2)
+
+    def look(module, step):
+        seen.extend(layer._compiled_call_impl for layer in module.head.blocks)
+        return {"checked": 1.0}
+
+    task = lambda: training_runs.make("generator", config) | dict(evaluate=look)
+    whole = train(**task())
+    train(**task(), folder=tmp_path, recompute="all", on_step=lambda step, _: step == 2)
+    again = train(**task(), folder=tmp_path, resume=True, recompute="head")
+    assert training_runs.same(whole.ema, again.ema) and again.steps == 4 and set(seen) == {None}

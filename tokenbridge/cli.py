@@ -279,7 +279,7 @@ def run_train(
     config = recipes.generator_config(tokenizer, images.classes, shape.ar)
     model, result = recipes.train_generator(
         tokenizer.cpu(), tokens, config, schedule, out, options.resume, device, evaluate=evaluate,
-        start=tokenizer if options.finetune else None, compiled=options.compiled,
+        start=tokenizer if options.finetune else None, compiled=options.compiled, recompute=options.recompute,
         sampling=recipe.sampling, name=shape.name, change=_changeable(options))
     _save(model, options, started, result, images.source)
 

@@ -279,7 +279,7 @@ class DimensionTransformer(nn.Module):
     def logits(
         self,
         x: Tensor,                   # (m, s, width) what s steps read
-        modulations: list,           # what `modulations` gave for these steps
+        modulations: list,           # what `modulations` gave for these steps; or for a block its condition
         start: int = 0,              # number of the first of these steps
         caches: list | None = None,  # a KVCache for each block, with the steps before `start`; None: no cache
     ) -> Tensor:                     # (m, s, k)
@@ -452,7 +452,9 @@ class DimensionHead(DimensionTransformer, _LogitsHead):
     def _logits(self, context: Tensor, tokens: Tensor) -> Tensor:
         "Scores (m, d, k) by teacher forcing, without checks."
         condition, ordered = self.condition_proj(context), tokens.index_select(1, self.order)
-        logits = self.logits(self.sequence(condition, ordered[:, :-1]), self.modulations(condition))
+        conditions = condition[:, None] + self.step_embed
+        modulations = [conditions for _ in self.blocks] + [self.final_modulation(conditions)]
+        logits = self.logits(self.sequence(condition, ordered[:, :-1]), modulations)
         return logits.index_select(1, self.order.argsort())
 
     def _check_forced(self, context: Tensor, indices: Tensor) -> None:

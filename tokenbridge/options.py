@@ -116,6 +116,8 @@ class Train(Files, Settings, _Train):
     cfg_scale: float | None = None  # guidance that the model will carry, 1: none; None: as the recipe says
     temperature: float | None = None  # temperature that the model will carry; None: as the recipe says
     compiled: bool = False  # translate blocks with torch.compile: takes a compiler and a minute, for GPUs
+    # to save memory: whose activations are computed twice, not kept; gradients stay the same
+    recompute: Literal["none", "head", "all"] = "none"
 
 # %% ../nbs/options.ipynb #99c844db
 @dataclass(frozen=True)

@@ -299,10 +299,12 @@ class AdaLNBlock(nn.Module):
     def forward(
         self,
         x: Tensor,                       # (b, n, e) tokens
-        modulation: tuple[Tensor, ...],  # result of `self.modulation(condition)`: 6 tensors (b, n, e)
+        modulation: Tensor | tuple[Tensor, ...],   # condition (b, n, e), or what `self.modulation` made of it
         cache: KVCache | None = None,    # keys and values of earlier tokens, x is what follows; None: none
     ) -> Tensor:                         # (b, n, e)
         "Mix each token with those before it, then work on it, both as the condition says."
+        if isinstance(modulation, Tensor):
+            modulation = self.modulation(modulation)
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation
         answers = self.attn(torch.addcmul(shift1, self.norm1(x), 1 + scale1), causal=True, cache=cache)
         x = torch.addcmul(x, gate1, answers)
