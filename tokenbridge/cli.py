@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'run_generate', 'run_reconstruct', 'run_demo_command', 'run_train_vae', 'run_train', 'run_train_judge',
-           'run_evaluate', 'run_benchmark', 'run_info', 'run', 'main']
+           'run_evaluate', 'run_convert', 'run_cache_latents', 'run_sample', 'run_fid', 'run_benchmark', 'run_info',
+           'run', 'main']
 
 # %% ../nbs/17_cli.ipynb #d3b9edb5
 import io
@@ -13,19 +14,22 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from tokenbridge.options import (
     OPTIONS,
     Benchmark,
+    CacheLatents,
+    Convert,
     Demo,
     Evaluate,
+    Fid,
     Generate,
     Info,
-    Machine,
     Reconstruct,
+    Sample,
     Settings,
     Train,
     TrainJudge,
@@ -36,11 +40,14 @@ from tokenbridge.options import (
 
 # %% ../nbs/17_cli.ipynb #6e25ef52
 from tokenbridge.shell import (
+    about_machine,
+    about_model,
     choose_device,
     chosen,
     device_of_process,
     different,
     find_images,
+    images_to_cache,
     in_precision,
     one_line,
     open_model,
@@ -48,7 +55,9 @@ from tokenbridge.shell import (
     part_of_a_name,
     preset_and_recipe,
     print_rows,
+    read_judge,
     record_of,
+    share_of_process,
     typed_line,
     writable_file,
     writable_folder,
@@ -157,8 +166,8 @@ def _changeable(options) -> tuple[str, ...]:
     return tuple(name.removeprefix("--").replace("-", "_") for name in options.change)
 
 
-def _training_images(options, num: int | None, size: int | None):
-    "The training images; nothing is written over."
+def _nothing_written_over(options, num: int | None) -> None:
+    "Raise ValueError for a folder with checkpoints that are not to be resumed, and for too few images."
     from tokenbridge.checkpoints import newest_checkpoint
     from tokenbridge.checks import check_int
     if not options.resume and newest_checkpoint(options.out):
@@ -166,6 +175,11 @@ def _training_images(options, num: int | None, size: int | None):
                          "or choose another folder")
     if num is not None:
         check_int("num", num, 2)
+
+
+def _training_images(options, num: int | None, size: int | None):
+    "The training images; nothing is written over."
+    _nothing_written_over(options, num)
     return find_images(options, "train", num, size)
 
 # %% ../nbs/17_cli.ipynb #ebef123b
@@ -271,17 +285,23 @@ def run_train(
     from tokenbridge import recipes
     started, (shape, recipe) = time.time(), preset_and_recipe(options)
     schedule, device = _schedule(recipe.ar, options), device_of_process(options.on)
-    tokenizer = open_model(options.tokenizer, options.on, options.finetune, "tokenizer")
-    out, num = writable_folder(options.out), recipe.train_images if options.num is None else options.num
-    images = _training_images(options, num, tokenizer.vae.image_size)
-    evaluate = _held_out_costs(tokenizer, options) if schedule.eval_every else None
-    tokens = tokenizer.tokenize_set(images, mirror=recipe.mirror, progress=True)
-    config = recipes.generator_config(tokenizer, images.classes, shape.ar)
+    num = recipe.train_images if options.num is None else options.num
+    if options.cache is not None:
+        schedule = _without_test_images(schedule, options)
+        tokenizer, tokens = _from_cache(options.cache, options, num)
+        out, evaluate = writable_folder(options.out), None
+    else:
+        tokenizer = open_model(options.tokenizer or "cifar-tiny", options.on, options.finetune, "tokenizer")
+        out = writable_folder(options.out)
+        images = _training_images(options, num, tokenizer.vae.image_size)
+        evaluate = _held_out_costs(tokenizer, options) if schedule.eval_every else None
+        tokens = tokenizer.tokenize_set(images, mirror=recipe.mirror, progress=True)
+    config = recipes.generator_config(tokenizer, tokens.classes, shape.ar)
     model, result = recipes.train_generator(
         tokenizer.cpu(), tokens, config, schedule, out, options.resume, device, evaluate=evaluate,
         start=tokenizer if options.finetune else None, compiled=options.compiled, recompute=options.recompute,
         sampling=recipe.sampling, name=shape.name, change=_changeable(options))
-    _save(model, options, started, result, images.source)
+    _save(model, options, started, result, tokens.source)
 
 # %% ../nbs/17_cli.ipynb #b085288f
 def _held_out_costs(tokenizer, options: Train) -> Callable:
@@ -290,6 +310,31 @@ def _held_out_costs(tokenizer, options: Train) -> Callable:
     test = tokenizer.tokenize_set(find_images(options, "test", 2000, tokenizer.vae.image_size), mirror=False)
     indices = test.tokens[:, 0].long()
     return lambda model, step: {"test_nll": nll(model, indices, test.labels, seed=0)}
+
+
+def _from_cache(cache: Path, options: Train, num: int | None) -> tuple[Any, Any]:
+    "Tokenizer and training set of a folder that cache-latents has finished."
+    from tokenbridge.data import TokenSet
+    from tokenbridge.latents import LatentSet
+    if options.data is not None or options.no_mirror:
+        raise ValueError(f"{'no_mirror' if options.data is None else 'data'}: expected none with --cache, "
+                         "which holds the images and their views already")
+    indices = cache / "tokens.safetensors"
+    known = TokenSet.load(indices) if indices.is_file() else LatentSet.load(cache)
+    _nothing_written_over(options, num)
+    name = options.tokenizer or str(cache / "tokenizer")
+    tokenizer = open_model(name, options.on, options.finetune, "tokenizer")
+    if isinstance(known, LatentSet):
+        known = LatentSet.load(cache, tokenizer)   # compares
+    return tokenizer, known if num is None else known.take(num)
+
+
+def _without_test_images(schedule, options: Train):
+    "The same training, which looks at no test images: a cache has none."
+    if options.eval_every:
+        raise ValueError(f"eval_every: expected 0 with --cache, which has no test images, "
+                         f"got {options.eval_every}")
+    return replace(schedule, eval_every=0)
 
 # %% ../nbs/17_cli.ipynb #9ac02466
 def run_train_judge(
@@ -322,7 +367,7 @@ def run_evaluate(
         check_int("num", options.num, 1)
     started, model = time.time(), open_model(options.model, options.on)
     writable_file(options.out)
-    judge = None if options.judge is None else _judge(options.judge)
+    judge = None if options.judge is None else read_judge(options.judge)
     test, training = (find_images(options, split, num, model.vae.image_size)
                       for split, num in (("test", options.num), ("train", options.num and 10 * options.num)))
     dials = replace(model.sampling, **chosen(options, "cfg_scale", "temperature"))
@@ -341,14 +386,6 @@ def run_evaluate(
     print(f"measured on {test.source}; all figures in {options.out}")
 
 
-def _judge(path: Path):
-    "The classifier in this file."
-    from tokenbridge.classifier import read_classifier
-    if not path.is_file():
-        raise FileNotFoundError(f"judge: no such file: {path}")
-    return read_classifier(path)
-
-
 def _check_test(test, classes: tuple[str, ...] | None) -> None:
     "Raise ValueError if these images cannot measure a model of these classes; say so if they have no names."
     if test.labels.bincount().max() < 2:   # the spread within a class is measured
@@ -358,6 +395,146 @@ def _check_test(test, classes: tuple[str, ...] | None) -> None:
     elif classes != test.classes:
         few = [f"{len(names)} ({', '.join(names[:3])}, ...)" for names in (classes, test.classes)]
         raise ValueError(f"data: expected images of the model's classes, {few[0]}, got {few[1]}")
+
+# %% ../nbs/17_cli.ipynb #3b559297
+def run_convert(
+    options: Convert,  # what was typed, and defaults
+) -> None:
+    "Make a model folder of official checkpoints, or of the averages of a run."
+    from tokenbridge.official import convert_official
+    if (options.vae is None) == (options.run is None):
+        raise ValueError(f"vae: expected either --vae FILE or --run FOLDER, got "
+                         f"{'none' if options.run is None else 'both'}")
+    if options.run is not None:
+        model = _convert_run(options.run, options)
+    else:
+        assert options.vae is not None
+        settings = {"official_first_step": options.official_first_step} | chosen(options, "heads")
+        model = convert_official(options.vae, options.out, options.model, options.ignore,
+                                 vae_options={"image_size": options.image_size}, model_options=settings,
+                                 command=typed_line())
+    what = "a tokenizer" if model.ar is None else f"a model of {model.ar.classes} classes"
+    print(f"{what}, in {options.out}; `tokenbridge info {options.out}` says more")
+
+# %% ../nbs/17_cli.ipynb #253723c9
+def _convert_run(run: Path, options: Convert):
+    "Write the averages of a run as a model of its own."
+    from tokenbridge.checkpoints import newest_checkpoint
+    from tokenbridge.files import file_hash, write_json
+    from tokenbridge.recipes import load_run
+    if options.model is not None:
+        raise ValueError("model: expected none with --run, which has a generator of its own")
+    if options.out.resolve() == run.resolve():
+        raise ValueError("out: expected another folder than that of the run")
+    started, newest, model = time.time(), newest_checkpoint(run), load_run(run)
+    model.save_pretrained(writable_folder(options.out))
+    states = run / "config.json" if newest is None else newest / "state.json"
+    source = {"run": run.name, "states": f"{states.parent.name}/{states.name}", "sha256": file_hash(states)}
+    write_json(options.out / "record.json", record_of(0, started, sources=source))
+    return model
+
+# %% ../nbs/17_cli.ipynb #90ccf603
+def run_cache_latents(
+    options: CacheLatents,  # what was typed, and defaults
+) -> None:
+    "Encode images into shards, or, if asked, into indices; every process of a launcher does its share."
+    from tokenbridge.files import write_json
+    from tokenbridge.latents import cache_latents
+    from tokenbridge.training import choose_precision
+    started, (on, rank, world) = time.time(), share_of_process(options.on)
+    tokenizer = open_model(options.tokenizer, on, option="tokenizer")
+    images = images_to_cache(options, tokenizer.vae.image_size)
+    out = writable_folder(options.out)
+    other = out / ("index.json" if options.indices else "tokens.safetensors")
+    if other.exists():
+        raise ValueError(f"out: {out} holds {'latents' if options.indices else 'indices'} already; "
+                         "choose another folder")
+    if options.indices:
+        found: Any = _cache_indices(options, tokenizer, images, world)
+    else:
+        found = cache_latents(images, tokenizer, out, options.shard_size, not options.no_mirror,
+                              choose_precision(tokenizer.device, on.precision), rank, world, options.workers,
+                              options.skip_broken, rank == 0, options.chunk_size)
+    if found is None:
+        print(f"this process has written its shards into {out}; the last process to end completes them")
+        return
+    left_out = {reason: list(map(str, paths)) for reason, paths in getattr(images, "left_out", {}).items()}
+    write_json(out / "record.json", record_of(0, started, images=len(found), source=found.source,
+                                              processes=world, left_out=left_out))
+    what = "indices" if options.indices else "means and deviations"
+    views = " and mirror images" * (not options.no_mirror)
+    print(f"{what} of {len(found):,} images{views} of {found.source}, in {out}")
+
+# %% ../nbs/17_cli.ipynb #e43d1d8d
+def _cache_indices(options: CacheLatents, tokenizer, images, world: int):
+    "Indices of the posterior means of all images, in one file beside the tokenizer."
+    from tokenbridge.pipeline import TokenBridge
+    if world > 1:
+        raise ValueError(f"indices: expected one process, got {world}; latents are cached by many")
+    tokens = tokenizer.tokenize_set(images, not options.no_mirror, options.chunk_size, progress=True)
+    TokenBridge(tokenizer.vae, tokenizer.quantizer, name=tokenizer.name).save_pretrained(
+        options.out / "tokenizer")
+    tokens.save(options.out / "tokens.safetensors")
+    return tokens
+
+# %% ../nbs/17_cli.ipynb #e10efcd1
+def run_sample(
+    options: Sample,  # what was typed, and defaults
+) -> None:
+    "Draw a large set of images in blocks; every process of a launcher does its share."
+    from tokenbridge.blocks import missing_blocks, pack_npz, sample_blocks
+    if options.npz is not None and options.npz.suffix != ".npz":
+        raise ValueError(f"npz: expected a name that ends in .npz, got {options.npz.name!r}")
+    on, rank, world = share_of_process(options.on)
+    model = open_model(options.model, on, generator=True)
+    dials = replace(model.sampling, **chosen(options, "steps", "cfg_scale", "cfg_schedule", "temperature",
+                                             "top_k", "top_p", "order"))
+    drawn = sample_blocks(model, options.num, writable_folder(options.out), options.seed, options.block_size,
+                          rank, world, dials, on.precision, progress=rank == 0)
+    if missing := missing_blocks(options.out):
+        print(f"{drawn} images drawn; {len(missing)} blocks of other processes are not in {options.out} yet")
+        return
+    print(f"{options.num} images in {options.out}, {drawn} of them drawn now by this process")
+    if options.npz is not None:
+        print(f"all of them in {pack_npz(options.out, writable_file(options.npz))}")
+
+
+def run_fid(
+    options: Fid,  # what was typed, and defaults
+) -> None:
+    "Print FID-N and Inception Score of samples against a reference, and where they come from."
+    from tokenbridge.blocks import read_blocks
+    from tokenbridge.fid import find_pictures, measure_images
+    from tokenbridge.files import write_json
+    if options.reference is None:
+        raise ValueError("reference: expected an .npz with mu and sigma, or other images, got none")
+    started = time.time()
+    if (options.samples / "index.json").is_file():
+        read_blocks(options.samples)   # all of them
+    network = _network(options, find_pictures(options.samples, options.image_size, options.skip_broken).size)
+    for path in (options.out, options.keep):
+        if path is not None:
+            writable_file(path)
+    found = measure_images(options.samples, options.reference, network, options.image_size, options.splits,
+                           options.chunk_size, options.skip_broken, progress=True, keep=options.keep)
+    print(found)
+    if options.out is not None:
+        write_json(options.out, record_of(0, started, name=found.name, **asdict(found)))
+        print(f"all figures in {options.out}")
+
+# %% ../nbs/17_cli.ipynb #01a694ee
+def _network(options: Fid, size: int):
+    "The network whose features are compared."
+    from tokenbridge.fid import inception_network, judge_network
+    from tokenbridge.files import file_hash
+    if (options.inception is None) == (options.judge is None):
+        raise ValueError("inception: expected either --inception FILE or --judge FILE, got "
+                         f"{'none' if options.judge is None else 'both'}")
+    device = choose_device(options.device)
+    if options.judge is None:
+        return inception_network(str(options.inception), device)
+    judge = judge_network(read_judge(options.judge).to(device), image_size=size)
+    return replace(judge, weights=file_hash(options.judge))
 
 # %% ../nbs/17_cli.ipynb #dd40cdb1
 def run_benchmark(
@@ -376,69 +553,19 @@ def run_benchmark(
         print(f"all figures in {options.out}")
 
 # %% ../nbs/17_cli.ipynb #ecbaf059
-def _about_machine(on: Machine) -> dict[str, str]:
-    "Versions, device, precision, images at hand, shipped weights."
-    import platform
-
-    import torch
-
-    import tokenbridge
-    from tokenbridge.data import SOURCES, _holds_cifar10
-    from tokenbridge.files import as_path, project_folder
-    from tokenbridge.training import choose_precision
-    device, shipped = choose_device(on.device), project_folder("pretrained").glob("*/config.json")
-    data, images = os.environ.get("TOKENBRIDGE_DATA"), "TOKENBRIDGE_DATA is not set"
-    if data in SOURCES:
-        images = f"TOKENBRIDGE_DATA names {data}"
-    elif data:
-        found = "with" if _holds_cifar10(as_path(data)) else "without"
-        images = f"TOKENBRIDGE_DATA is a folder {found} CIFAR-10"
-    return {"version": f"tokenbridge {tokenbridge.__version__}, torch {torch.__version__}, "
-                       f"Python {platform.python_version()}",
-            "device": f"{device} ({torch.get_num_threads()} CPU threads)",
-            "precision": choose_precision(device, on.precision),
-            "images": images,
-            "shipped": ", ".join(sorted(path.parent.name for path in shipped)) or "no weights"}
-
-# %% ../nbs/17_cli.ipynb #d4064100
-def _about_model(name: str, on: Machine) -> dict[str, str]:
-    "What a folder holds: its parts, their sizes, whose tokens it knows, how it is sampled, how it was made."
-    from tokenbridge.checks import non_default
-    from tokenbridge.files import find_folder, read_json
-    from tokenbridge.model import count_parameters
-    model, path = open_model(name, on), find_folder(name) / "record.json"
-    vae, quantizer, (h, w), ar = model.vae.config, model.quantizer, model.vae.grid, model.ar
-    rows = {"model": name,
-            "VAE": f"{vae.kind}, {vae.image_size} x {vae.image_size} pixels to {h} x {w} tokens of "
-                   f"{vae.latent_dims} dimensions, {count_parameters(model.vae):,} parameters",
-            "levels": f"{quantizer.num_levels} a dimension, {quantizer.kind}, "
-                      f"from {quantizer.levels.min():.2f} to {quantizer.levels.max():.2f}",
-            "generator": "none"}
-    if ar is not None:
-        rows["generator"] = (f"{ar.config.backbone.kind}, {ar.classes} classes, width {ar.context_width} and "
-                             f"{ar.config.head.width}, {count_parameters(ar):,} parameters")
-        dials = ", ".join(f"{dial} {value}" for dial, value in non_default(model.sampling).items())
-        rows |= {"classes": ", ".join(model.classes or ["without names"]), "sampling": dials or "plain"}
-    rows |= {f"fingerprint of {part}": value for part, value in model.check().items()}
-    if path.exists():
-        record = read_json(path)
-        rows |= {f"made {word}": record[key]
-                 for word, key in (("by", "command"), ("on", "hardware"), ("at", "date")) if key in record}
-    return rows
-
-# %% ../nbs/17_cli.ipynb #c83ed005
 def run_info(
     options: Info,  # what was typed, and defaults
 ) -> None:
     "Print what this machine offers, or what a model consists of."
-    print_rows(_about_machine(options.on) if options.model is None
-                else _about_model(options.model, options.on))
+    print_rows(about_machine(options.on) if options.model is None
+                else about_model(options.model, options.on))
 
 # %% ../nbs/17_cli.ipynb #ae9d5a17
 COMMANDS: dict[str, Callable] = {
     "demo": run_demo_command, "train-vae": run_train_vae, "train": run_train,
     "train-judge": run_train_judge, "generate": run_generate, "reconstruct": run_reconstruct,
-    "evaluate": run_evaluate, "benchmark": run_benchmark, "info": run_info}
+    "evaluate": run_evaluate, "convert": run_convert, "cache-latents": run_cache_latents,
+    "sample": run_sample, "fid": run_fid, "benchmark": run_benchmark, "info": run_info}
 _OWN_MEMORY = (Benchmark, Info)   # one measures kept memory in processes of its own, one computes nothing
 
 

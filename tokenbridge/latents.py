@@ -434,9 +434,10 @@ def cache_latents(
     loader = DataLoader(_Decoded(data, [ids for cut in cuts for ids in cut]), batch_size=None,
                         collate_fn=_as_is, num_workers=workers,
                         generator=torch.Generator())   # torch's own stays as it is
-    portions = iter(tqdm(loader, "cache latents", disable=not progress))
-    with torch.no_grad(), modes_restored(tokenizer):
+    bar = tqdm(loader, "cache latents", disable=not progress)
+    with bar, torch.no_grad(), modes_restored(tokenizer):
         tokenizer.eval()
+        portions = iter(bar)
         for number, cut in zip(missing, cuts):
             _write_shard(folder / names[number], index, tokenizer, itertools.islice(portions, len(cut)),
                          skip_broken, data.source)

@@ -96,6 +96,9 @@ ROWS = {
         (lambda: sample(copy("d", source="block-00000.npz", target="block-00002.npz")), ValueError,
          "block-00002.npz: expected 1 images of this run"),
     ],
+    "missing_blocks": [
+        (lambda: blocks.missing_blocks(ROOT / "none"), (FileNotFoundError, ValueError), "index.json"),
+    ],
     "read_blocks": [
         (lambda: blocks.read_blocks(ROOT / "none"), FileNotFoundError, "index.json: no such file"),
         (lambda: blocks.read_blocks(copy("e", "block-00002.npz")), ValueError,

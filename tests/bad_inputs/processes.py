@@ -13,6 +13,7 @@ def no_gpu():
 
 ROWS = {
     "processes_started": "internal: reads what the launcher has set",
+    "process_rank": "internal: reads what the launcher has set",
     "is_main_process": "internal: reads what the launcher has set",
     "one_after_the_other": "internal: takes a device as training_device does, and without a launcher nothing",
     "Stop": "internal: two numbers, filled by the loop",

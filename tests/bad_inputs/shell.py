@@ -18,6 +18,13 @@ ROWS = {
     "in_precision": [
         (lambda: shell.in_precision(Machine("gpu")), ValueError, "device: expected auto, cpu, cuda"),
     ],
+    "share_of_process": "internal: reads what the launcher has set",
+    "images_to_cache": "internal: see the row 'command cache-latents' in cli",
+    "about_machine": "internal: see the row 'command info' in cli",
+    "about_model": "internal: see the row 'command info' in cli",
+    "read_judge": [
+        (lambda: shell.read_judge(A_FILE.with_name("none")), FileNotFoundError, "judge: no such file: "),
+    ],
     "chosen": "internal: reads what was parsed",
     "preset_and_recipe": "internal: see the rows of train-vae and train in cli",
     "find_images": "internal: see the rows of the commands in cli",
