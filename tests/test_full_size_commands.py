@@ -184,7 +184,12 @@ def killed(fresh, path):
 os.replace = killed
 main()
 """
-BOTH = "import shlex\nfrom tokenbridge.cli import main\nfor line in {lines!r}: assert main(shlex.split(line)) == 0\n"
+BOTH = """
+import shlex
+from tokenbridge.cli import main
+for line in {lines!r}:
+    assert main(shlex.split(line)) == 0
+"""
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
