@@ -250,7 +250,7 @@ class CacheLatents(Files):
     chunk_size: int | None = None  # images at a time; None: 500 of 32 x 32 pixels, fewer larger ones
     on: On = Machine(precision="fp32")
 
-
+# %% ../nbs/options.ipynb #7171c302
 @dataclass(frozen=True)
 class Sample:
     "Draw a large set of images into files of 100 each. Stopped, it goes on; torchrun shares it."
