@@ -20,7 +20,7 @@ from tokenbridge.data import ImageSet, TokenSet, batch_ids, drawn_rich_images, t
 from tokenbridge.evaluation import psnr
 from tokenbridge.generation import SamplingDefaults
 from tokenbridge.latents import cache_latents
-from tokenbridge.model import PRESETS, ARModel
+from tokenbridge.model import PRESETS, ARModel, training_flops
 from tokenbridge.optim import TrainConfig
 from tokenbridge.pipeline import TokenBridge, Tokenizer
 from tokenbridge.quantizer import Quantizer, spectral_order
@@ -247,6 +247,15 @@ def test_both_views_are_seen_and_one_is_enough(bridge, tokens):
     losses = [trained(bridge, seen, schedule=replace(ONE_STEP, log_every=1))[1].history[0]["loss"]
               for seen in (tokens, one)]
     assert losses[0] != losses[1]
+
+
+def test_the_loop_is_told_the_operations_of_an_image(bridge, tokens, monkeypatch):
+    told, original = [], recipes.train
+    monkeypatch.setattr(recipes, "train", lambda *given, **named: (told.append(named["flops"]),
+                                                                   original(*given, **named))[1])
+    trained(bridge, tokens)
+    trained(bridge, tokens, trainable=["head"])
+    assert told == [training_flops(bridge.ar.config), None]
 
 
 def test_the_result_carries_what_it_needs(bridge, tokens):

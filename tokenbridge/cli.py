@@ -198,6 +198,7 @@ def _save(model, options, started: float, result, images: str) -> None:
 
     from tokenbridge.files import read_json, write_json
     from tokenbridge.processes import is_main_process, processes_started
+    from tokenbridge.training import reproducible
     if not is_main_process():
         return
     path = options.out / "record.json"
@@ -208,7 +209,7 @@ def _save(model, options, started: float, result, images: str) -> None:
     if not finished:
         write_json(path, record_of(options.seed, started, steps=result.steps, history=result.history,
                                  images=images, processes=processes_started()))
-    last = ", ".join(f"{name} {value:.4g}" for name, value in result.history[-1].items()
+    last = ", ".join(f"{name} {value:.4g}" for name, value in reproducible(result.history)[-1].items()
                      if name not in ("step", "lr"))
     print(f"{'nothing was left to do: ' if finished else ''}{result.steps} steps on {images} ({last}); "
           f"saved in {options.out}")

@@ -41,7 +41,7 @@ from .evaluation import evaluate_generator, evaluate_samples, evaluate_tokenizer
 from .files import fingerprint, load_into, loaded, read_json, write_json
 from .generation import SamplingDefaults, generate_indices
 from .latents import LatentSet
-from .model import ARConfig, ARModel, preset
+from .model import ARConfig, ARModel, preset, training_flops
 from .optim import TrainConfig
 from .pipeline import TokenBridge, Tokenizer, round_weights_
 from .processes import is_main_process, training_device
@@ -426,7 +426,6 @@ def train_generator(
     trainable: Iterable[str] | None = None,   # beginnings of the names of parameters to train; None: all
     change: Iterable[str] = (),            # settings of `schedule` that may differ from the checkpoint's
     samples: bool = True,                  # of latents: True: fresh samples of the posteriors; False: means
-    recompute: str = "none",               # whose activations are computed twice, not kept: 'head', 'all'
 ) -> tuple[TokenBridge, TrainResult]:      # with averaged weights that fit into 16 bits; and the history
     "Train a generator on tokens. ValueError if tokens, tokenizer, shape and `start` do not fit together."
     _check_data(tokenizer, tokens, samples)
@@ -441,10 +440,12 @@ def train_generator(
     carried = name, tokens.classes, sampling or SamplingDefaults()
     _begin_run(folder, resume, TokenBridge(tokenizer.vae, tokenizer.quantizer, None, *carried), config)
     make_batch, loss_fn = _batch_and_loss(tokens, samples)
+    ours = config.head is not None and trainable is None   # of parts of other hands the operations are unknown
+    flops = training_flops(config) if ours else None
     same = {"tokenizer": tokenizer.fingerprints() | tokens.made_by, "data": _which(tokens),
             "shape": non_default(config)} | ({} if samples else {"samples": False})
     result = train(model, loss_fn, make_batch, len(tokens), schedule, folder, resume, evaluate, on_step,
-                   progress, device, trainable, same, compiled, change=change, recompute=recompute)
+                   progress, device, trainable, same, compiled, change=change, flops=flops)
     model = loaded(lambda: _same_parts(config, levels, first), result.ema, "averaged weights")
     round_weights_(model)
     whole = TokenBridge(tokenizer.vae, tokenizer.quantizer, model.to(tokenizer.device), *carried)

@@ -16,6 +16,9 @@ ROWS = {
     "process_rank": "internal: reads what the launcher has set",
     "is_main_process": "internal: reads what the launcher has set",
     "one_after_the_other": "internal: takes a device as training_device does, and without a launcher nothing",
+    "GPU_PEAKS": "internal: a dictionary, `gpu_peak` reads it",
+    "gpu_peak": "internal: an unknown name has no peak",
+    "peak_memory": "internal: takes the device of a training that runs",
     "Stop": "internal: two numbers, filled by the loop",
     "signals_wait": "internal: takes what start_processes made",
     "start_processes": [

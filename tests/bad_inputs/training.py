@@ -61,6 +61,8 @@ ROWS = {
     "seeded": "internal: takes a seed that step_seed made or a configuration checked",
     "StepGenerator": "internal: a generator with one attribute more, made by step_generator",
     "step_generator": "internal: hashes whatever numbers it is given",
+    "MEASURED": "internal: names of columns",
+    "reproducible": "internal: leaves out columns of whatever rows it is given",
     "step_seed": "internal: hashes its arguments, whatever they are",
     "TrainResult": "internal: what train returns",
     "train": [
