@@ -426,6 +426,7 @@ def train_generator(
     trainable: Iterable[str] | None = None,   # beginnings of the names of parameters to train; None: all
     change: Iterable[str] = (),            # settings of `schedule` that may differ from the checkpoint's
     samples: bool = True,                  # of latents: True: fresh samples of the posteriors; False: means
+    recompute: str = "none",               # whose activations are computed twice, not kept: 'head', 'all'
 ) -> tuple[TokenBridge, TrainResult]:      # with averaged weights that fit into 16 bits; and the history
     "Train a generator on tokens. ValueError if tokens, tokenizer, shape and `start` do not fit together."
     _check_data(tokenizer, tokens, samples)
@@ -445,7 +446,8 @@ def train_generator(
     same = {"tokenizer": tokenizer.fingerprints() | tokens.made_by, "data": _which(tokens),
             "shape": non_default(config)} | ({} if samples else {"samples": False})
     result = train(model, loss_fn, make_batch, len(tokens), schedule, folder, resume, evaluate, on_step,
-                   progress, device, trainable, same, compiled, change=change, flops=flops)
+                   progress, device, trainable, same, compiled, change=change, recompute=recompute,
+                   flops=flops)
     model = loaded(lambda: _same_parts(config, levels, first), result.ema, "averaged weights")
     round_weights_(model)
     whole = TokenBridge(tokenizer.vae, tokenizer.quantizer, model.to(tokenizer.device), *carried)

@@ -51,9 +51,10 @@ from tokenbridge.optim import (
     weights_swapped,
 )
 
-from .checks import check_choice, check_int, modes_restored, non_default
+from .checks import check_choice, check_int, check_number, modes_restored, non_default
 from .data import batch_ids, hashed_seed
 from .files import atomic_write, load_into
+from .model import RECOMPUTE, layers_recomputed
 from .processes import Stop, gpu_peak, peak_memory, signals_wait, start_processes
 
 # %% ../nbs/08_training.ipynb #f2c81d27
@@ -574,10 +575,14 @@ def train(
     identity: Mapping | None = None,           # what else must be the same on `resume`: short values by name
     compiled: bool = False,                    # True: repeated layers run through torch.compile
     change: Iterable[str] = (),                # settings that may differ on `resume`: 'lr', 'clip_norm', ...
+    recompute: str = "none",                   # whose activations are computed twice, not kept: 'head', 'all'
     flops: float | None = None,                # operations of a sample, forward and backward, for `mfu`
 ) -> TrainResult:
     "Train, with everything that a long run needs; the same arguments always give the same weights."
     check_int("num_samples", num_samples, 1)
+    check_choice("recompute", recompute, RECOMPUTE)
+    if flops is not None:
+        check_number("flops", flops, 0, open_low=True)
     if isinstance(trainable, str):
         raise ValueError(f"trainable: expected beginnings of names, such as ({trainable!r},), got one string")
     if resume and folder is None:
@@ -586,8 +591,8 @@ def train(
     with _only_trainable(module, prefixes):
         run = _make_run(module, loss_fn, config, num_samples, folder, device, prefixes, identity, flops)
         translated = layers_compiled(module) if compiled else nullcontext()
-        with _folder_opened(run, resume, changed), translated, signals_wait(run.stop, run.processes), \
-                _progress_bar(run, progress) as bar:
+        with _folder_opened(run, resume, changed), translated, layers_recomputed(module, recompute), \
+                signals_wait(run.stop, run.processes), _progress_bar(run, progress) as bar:
             while run.step < config.steps and not run.stop.agreed:
                 began = time.perf_counter()
                 scalars = _update(run, _gradient(run, make_batch, num_samples))

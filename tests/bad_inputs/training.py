@@ -66,6 +66,7 @@ ROWS = {
     "step_seed": "internal: hashes its arguments, whatever they are",
     "TrainResult": "internal: what train returns",
     "train": [
+        (lambda: run(flops=0), ValueError, "flops: expected a number above 0, got 0"),
         (lambda: run(num_samples=0), ValueError, "num_samples: expected an integer of at least 1, got 0"),
         (lambda: run(loss_fn=lambda *_: 1.0), ValueError, "loss_fn: expected a scalar tensor, got float"),
         (lambda: run(loss_fn=lambda module, batch, _: module(batch[0])), ValueError,
