@@ -441,7 +441,7 @@ def train_generator(
     carried = name, tokens.classes, sampling or SamplingDefaults()
     _begin_run(folder, resume, TokenBridge(tokenizer.vae, tokenizer.quantizer, None, *carried), config)
     make_batch, loss_fn = _batch_and_loss(tokens, samples)
-    ours = config.head is not None and trainable is None   # of parts of other hands the operations are unknown
+    ours = config.head is not None and trainable is None   # else we do not know the operations
     flops = training_flops(config) if ours else None
     same = {"tokenizer": tokenizer.fingerprints() | tokens.made_by, "data": _which(tokens),
             "shape": non_default(config)} | ({} if samples else {"samples": False})
