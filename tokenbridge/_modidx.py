@@ -247,6 +247,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'tokenbridge.cli._same_levels': ('cli.html#_same_levels', 'tokenbridge/cli.py'),
                                  'tokenbridge.cli._save': ('cli.html#_save', 'tokenbridge/cli.py'),
                                  'tokenbridge.cli._schedule': ('cli.html#_schedule', 'tokenbridge/cli.py'),
+                                 'tokenbridge.cli._states_of': ('cli.html#_states_of', 'tokenbridge/cli.py'),
                                  'tokenbridge.cli._test_images': ('cli.html#_test_images', 'tokenbridge/cli.py'),
                                  'tokenbridge.cli._training_images': ('cli.html#_training_images', 'tokenbridge/cli.py'),
                                  'tokenbridge.cli._vae_shape': ('cli.html#_vae_shape', 'tokenbridge/cli.py'),

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .checks import check_choice, check_int, check_number, check_tensor, modes_restored
 from .data import ImageSet, batch_ids, random_flip, random_shift, to_float
-from .files import load_tensors, loaded, pretrained_folder, save_tensors
+from .files import as_path, load_tensors, loaded, pretrained_folder, save_tensors
 
 # %% ../nbs/classifier.ipynb #facb3ad8
 def conv_bn(
@@ -257,7 +257,7 @@ def store_classifier(
     path: str | Path,             # where to, a .safetensors file
 ) -> None:
     "Write parameters as bfloat16, buffers as they are, and what the network was trained on."
-    parameters, path = {name for name, _ in net.named_parameters()}, Path(path).expanduser()
+    parameters, path = {name for name, _ in net.named_parameters()}, as_path(path)
     header = {name: json.dumps(getattr(net, name, None)) for name in _REMEMBERED}
     save_tensors(path, {name: value.bfloat16() if name in parameters else value
                         for name, value in net.state_dict().items()}, header)
@@ -269,7 +269,7 @@ def read_classifier(
 ) -> FeatureNet | JudgeNet:   # in evaluation mode, without gradients for its weights
     "Read a classifier; ValueError if the file does not fit the architecture."
     check_choice("name", name, tuple(CLASSIFIERS))
-    tensors, header = load_tensors(Path(path).expanduser())
+    tensors, header = load_tensors(as_path(path))
     known = _remembered(header, path)
     classes = known.pop("classes") or (len(tensors["out.bias"]) if "out.bias" in tensors else 10)
     tensors = {k: t.float() if t.dtype == torch.bfloat16 else t for k, t in tensors.items()}

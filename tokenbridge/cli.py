@@ -420,19 +420,27 @@ def run_convert(
 # %% ../nbs/17_cli.ipynb #253723c9
 def _convert_run(run: Path, options: Convert):
     "Write the averages of a run as a model of its own."
-    from tokenbridge.checkpoints import newest_checkpoint
     from tokenbridge.files import file_hash, write_json
     from tokenbridge.recipes import load_run
     if options.model is not None:
         raise ValueError("model: expected none with --run, which has a generator of its own")
     if options.out.resolve() == run.resolve():
         raise ValueError("out: expected another folder than that of the run")
-    started, newest, model = time.time(), newest_checkpoint(run), load_run(run)
+    started, model = time.time(), load_run(run)
     model.save_pretrained(writable_folder(options.out))
-    states = run / "config.json" if newest is None else newest / "state.json"
+    states = _states_of(run)
     source = {"run": run.name, "states": f"{states.parent.name}/{states.name}", "sha256": file_hash(states)}
     write_json(options.out / "record.json", record_of(0, started, sources=source))
     return model
+
+
+def _states_of(run: Path) -> Path:
+    "The file that `load_run` goes by: of a milestone, of the finished model or of the newest checkpoint."
+    from tokenbridge.checkpoints import newest_checkpoint
+    finished, newest = run / "model.safetensors", newest_checkpoint(run)
+    states = (newest or run) / "state.json"
+    newer = finished.is_file() and (newest is None or finished.stat().st_mtime >= states.stat().st_mtime)
+    return finished if newer else states
 
 # %% ../nbs/17_cli.ipynb #90ccf603
 def run_cache_latents(
@@ -567,7 +575,8 @@ COMMANDS: dict[str, Callable] = {
     "train-judge": run_train_judge, "generate": run_generate, "reconstruct": run_reconstruct,
     "evaluate": run_evaluate, "convert": run_convert, "cache-latents": run_cache_latents,
     "sample": run_sample, "fid": run_fid, "benchmark": run_benchmark, "info": run_info}
-_OWN_MEMORY = (Benchmark, Info)   # one measures kept memory in processes of its own, one computes nothing
+# one measures kept memory in processes of its own, the others compute nothing
+_OWN_MEMORY = (Benchmark, Convert, Info)
 
 
 def run(
@@ -576,7 +585,8 @@ def run(
     "Run the command that these options belong to."
     from tokenbridge.training import keep_freed_memory
     name, = (name for name, kind in OPTIONS.items() if type(options) is kind)
-    if not isinstance(options, _OWN_MEMORY) and choose_device(options.on.device).type == "cpu":
+    place = getattr(options, "on", options)   # fid has one without a precision
+    if not isinstance(options, _OWN_MEMORY) and choose_device(place.device).type == "cpu":
         keep_freed_memory()   # this process computes and does nothing else
     COMMANDS[name](options)
 

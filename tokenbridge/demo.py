@@ -27,7 +27,14 @@ from tokenbridge.recipes import (
 
 from .data import ImageSet, TokenSet, load_images, to_float, to_uint8
 from .evaluation import nearest_images
-from .files import pretrained_folder, read_json, results_folder, run_record, write_json
+from tokenbridge.files import (
+    as_path,
+    pretrained_folder,
+    read_json,
+    results_folder,
+    run_record,
+    write_json,
+)
 from .model import ModelPreset, preset
 from .pipeline import TokenBridge, Tokenizer
 from .processes import training_device
@@ -164,7 +171,7 @@ def run_demo(
     precision: str = "auto",              # precision of training: 'auto', 'fp32' or 'bf16'
 ) -> dict:                                # metrics with provenance, as in metrics.json
     "Train tokenizer and generator, generate, measure, write the model, pictures and metrics.json."
-    folder, started, device = Path(out).expanduser(), time.time(), training_device(device)
+    folder, started, device = as_path(out), time.time(), training_device(device)
     training = load_images("train", data, download=True, size=32).decoded()
     shape, plan = _plan(training.source, fast)
     test = load_images("test", data, plan.test_images, size=32)

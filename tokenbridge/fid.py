@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from .checks import check_choice, check_finite, check_int, check_tensor, modes_restored
 from .data import to_float
-from .files import atomic_write, fingerprint, load_foreign
+from .files import as_path, atomic_write, fingerprint, load_foreign
 from .pictures import IMAGE_ENDINGS, image_files, in_threads, read_image
 
 # %% ../nbs/fid.ipynb #365339f2
@@ -357,7 +357,7 @@ def find_pictures(
     skip_broken: bool = False,   # True: image files that cannot be read are left out, and listed
 ) -> Pictures:                   # looked through; no pixel has been decoded yet
     "Images of any of the three forms; a short error that names the first wrong file."
-    path = Path(path).expanduser()
+    path = as_path(path)
     if size is not None:
         check_int("size", size, 8)
     if not path.exists():
@@ -385,7 +385,7 @@ def read_statistics(
     network: Network,   # whose features they must be
 ) -> Reference:
     "Read mean and covariance; a short error for wrong shapes, missing arrays, or another network's file."
-    path = Path(path).expanduser()
+    path = as_path(path)
     arrays, f = _arrays(path), network.dims
     for key, wanted in (("mu", (f,)), ("sigma", (f, f))):
         if key not in arrays:
@@ -526,7 +526,7 @@ def _reference(
     wanted: int,
 ) -> Pictures | Reference:
     "Statistics if the file has any, else images of the samples' size, at least two."
-    path = Path(path).expanduser()
+    path = as_path(path)
     if path.is_file() and {"mu", "sigma"} & set(_arrays(path)):
         return read_statistics(path, network)
     found = find_pictures(path, size, skip_broken)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from tokenbridge.files import (
+    as_path,
     blank,
     file_hash,
     load_foreign,
@@ -51,7 +52,7 @@ def read_official(
         raise ValueError(f"source: expected a file or a dictionary of tensors, got {type(source).__name__}")
     if isinstance(ignore, str) or not all(isinstance(start, str) and start for start in ignore):
         raise ValueError(f"ignore: expected a list of beginnings of names, got {ignore!r:.40}")
-    opened = source if isinstance(source, Mapping) else _open(Path(source).expanduser())
+    opened = source if isinstance(source, Mapping) else _open(as_path(source))
     content, where = opened, _where(source)
     for key in ("model_ema", "model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
@@ -503,7 +504,7 @@ def _origin(source: Any) -> dict[str, Any]:
     "Which file it was: name, size and SHA-256."
     if isinstance(source, Mapping):
         return {"tensors": len(source)}
-    path = Path(source).expanduser()
+    path = as_path(source)
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": file_hash(path)}
 
 # %% ../nbs/16_official_weights.ipynb #0517e4db
