@@ -15,6 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tokenbridge.files import (
+    as_path,
+    pretrained_folder,
+    read_json,
+    results_folder,
+    run_record,
+    write_json,
+)
 from tokenbridge.recipes import (
     Recipe,
     fit_quantizer,
@@ -27,14 +35,6 @@ from tokenbridge.recipes import (
 
 from .data import ImageSet, TokenSet, load_images, to_float, to_uint8
 from .evaluation import nearest_images
-from tokenbridge.files import (
-    as_path,
-    pretrained_folder,
-    read_json,
-    results_folder,
-    run_record,
-    write_json,
-)
 from .model import ModelPreset, preset
 from .pipeline import TokenBridge, Tokenizer
 from .processes import training_device
