@@ -115,12 +115,53 @@ def test_two_processes_with_gradients_of_their_own_take_steps_of_their_own(tmp_p
     assert torch.equal(first, alone.detach()) and alone.abs().max() > 0.1
 
 
-def test_two_processes_equal_two_micro_batches(tmp_path):
-    done = launch("torch.distributed.run", "--standalone", "--nproc_per_node", 2, "-m", "tests.training_runs",
-                  "distributed", "tokens", tmp_path / "two")
-    assert newest_checkpoint(tmp_path / "two") is not None, done.stderr
-    train(**training_runs.make("tokens"), folder=tmp_path / "one")
-    assert_same_runs(tmp_path / "one", tmp_path / "two", ignore={"accumulation", "processes"})
+def test_two_processes_killed_again_and_again_equal_one_with_two_micro_batches(tmp_path):
+    two = tmp_path / "two"
+    done = launch("torch.distributed.run", "--standalone", "--nproc_per_node", 2, "--max-restarts", 3, "-m",
+                  "tests.training_runs", "killed_together", "generator", two)
+    assert [path.name for path in sorted(tmp_path.glob("*.json"))] == ["0.json", "1.json"], done.stderr
+    said = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
+    assert said[0]["left"], "no kill within the writing"
+    assert said[0]["said"] == said[1]["said"] and [each["errno"] for each in said] == [errno.ENOSPC] * 2
+    assert re.match(r"cannot write (milestone|checkpoint) .*: No space left on device; last complete checkpoint: .*step-",
+                    said[0]["said"])
+    config = replace(training_runs.CONFIG, keep_every=18)
+    train(**training_runs.make("generator", config), folder=tmp_path / "one")
+    assert_same_runs(tmp_path / "one", two)
+    assert not list(two.glob("*/.writing*")), "left-overs are cleared away"
+    newest = newest_checkpoint(two)
+    sizes = [sum(path.stat().st_size for path in newest.glob(f"*-{rank}.safetensors")) for rank in (0, 1)]
+    assert abs(sizes[0] - sizes[1]) < 0.05 * sum(sizes), "each has written about half"
+    for folder in (tmp_path / "one", two):   # milestones hold the averages
+        kept = sorted((folder / "milestones").iterdir())
+        assert [path.name for path in kept] == ["step-000018", "step-000036"]
+        assert same(load_checkpoint(kept[-1]).ema, files_of(folder).ema) and not load_checkpoint(kept[0]).model
+    shutil.rmtree(newest)   # one process goes on from what two have written
+    train(**training_runs.make("generator", config), folder=two, resume=True)
+    assert_same_runs(tmp_path / "one", two)
+
+
+def test_another_product_of_processes_and_accumulation_goes_on_where_it_is_named(tmp_path):
+    interrupted(tmp_path, 20)
+    arguments = calmer(accumulation=4)
+    message = r"^micro_batches: .* 2, resumed with 4; keep the product of processes and accumulation, or name"
+    with pytest.raises(ValueError, match=message):
+        train(**arguments, folder=tmp_path, resume=True)
+    with pytest.warns(UserWarning, match="^micro_batches: 2 up to step 16, then 4, which draw other noise"):
+        result = train(**arguments, folder=tmp_path, resume=True, change=["micro_batches"])
+    noted = [row for row in result.history if "new_micro_batches" in row]
+    assert [(row["step"], row["old_micro_batches"], row["new_micro_batches"]) for row in noted] == [(16, 2, 4)]
+    assert result.steps == 36 and files_of(tmp_path).identity["micro_batches"] == 4
+
+
+@pytest.mark.parametrize("processes, accumulation, fits", [(2, None, True), (1, 2, True), (1, None, False)])
+def test_a_checkpoint_that_names_the_number_of_processes_goes_on(short, processes, accumulation, fits):
+    def older(identity):
+        del identity["micro_batches"]
+        identity.update({"processes": processes} | ({"accumulation": accumulation} if accumulation else {}))
+    rewritten(short["folder"], older)
+    with nullcontext() if fits else pytest.raises(ValueError, match="^micro_batches: .* 1, resumed with 2"):
+        assert train(**short).steps == 2
 
 
 def test_same_arguments_same_run_and_no_global_randomness():
@@ -228,7 +269,7 @@ CHANGED = dict(steps=40, batch_size=16, accumulation=1, optimizer="muon", lr=2e-
 
 
 def test_the_table_of_changes_is_complete():
-    free = {"save_every", "log_every", "eval_every"}
+    free = {"save_every", "log_every", "eval_every", "keep_every"}
     assert set(CHANGED) | free == {field.name for field in fields(TrainConfig)}
 
 
@@ -250,6 +291,8 @@ def test_a_changed_setting_is_named(finished, name):
     named = "the checkpoint was trained with"
     if name == "optimizer":   # this network has no repeated layers
         named = "'muon' trains the matrices of blocks"
+    if name == "accumulation":   # its product with the number of processes counts
+        name, named = "micro_batches", "the checkpoint was trained with 2, resumed with 1; keep the product"
     with pytest.raises(ValueError, match=f"^{name}: {named}"):
         train(**arguments, folder=finished, resume=True)
 
@@ -431,7 +474,7 @@ def test_two_processes_stop_after_the_same_step(tmp_path):
         [[4, 4], [9, 9], [143, 20], 36]] * 2, done.stderr
     assert done.stderr.count("SIGTERM: stopped after step 20 of 36; saved in") == 1
     train(**training_runs.make("tokens"), folder=tmp_path / "one")
-    assert_same_runs(tmp_path / "one", tmp_path / "two", ignore={"accumulation", "processes"})
+    assert_same_runs(tmp_path / "one", tmp_path / "two")
 
 
 # ---- changed on purpose
@@ -1081,8 +1124,8 @@ def short(tmp_path):
 
 def test_a_checkpoint_names_what_differs_from_the_defaults(short):
     named = set(files_of(short["folder"]).identity)
-    assert {"steps", "batch_size", "optimizer", "precision", "num_samples", "processes"} <= named
-    assert not named & {"lr", "clip_norm", "schedule"}
+    assert {"steps", "batch_size", "optimizer", "precision", "num_samples", "micro_batches"} <= named
+    assert not named & {"lr", "clip_norm", "schedule", "accumulation", "processes"}
 
 
 def test_a_setting_that_a_checkpoint_does_not_know_has_its_default(short):

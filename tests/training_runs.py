@@ -3,11 +3,13 @@
 test_training.py runs it. Killing means SIGKILL to a forked child: at random steps, and at chosen places
 inside the writing of a checkpoint.
 """
+import errno
 import json
 import os
 import random
 import signal
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -340,6 +342,55 @@ def pressed_together(folder: str) -> None:
     os._exit(0)
 
 
+def killed_together(task: str, folder: str) -> None:
+    """One of two processes, which torchrun starts again whenever one of them is killed.
+
+    Two kills come at random moments, the third within the writing of process 1's share. Then the disk is
+    full, for that process only; at last the training comes to its end.
+    """
+    rank, attempt = int(os.environ["RANK"]), int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+    chance = random.Random(attempt)
+    moment, delay, save = chance.randint(2, 9), chance.random() * 0.05, checkpoints.save_tensors
+    arguments = make(task, replace(CONFIG, accumulation=1, keep_every=18)) | dict(folder=folder, resume=True)
+    names = [path.name for path in sorted(Path(folder).glob("*/.writing*"))]
+    said = {}
+
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def later(step, _):
+        if rank == attempt % 2 and later.step is None:
+            later.step = step
+        if later.step is not None and step == later.step + moment:
+            threading.Timer(delay, die).start()
+
+    def torn(path, tensors):
+        save(path, tensors)
+        with open(path, "r+b") as file:
+            file.truncate(100)
+        die()
+
+    def full(path, tensors):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    later.step = None
+    if attempt == 2 and rank == 1:
+        checkpoints.save_tensors = torn
+    if attempt < 3:
+        train(**arguments, on_step=later if attempt < 2 else None)
+    if rank == 1:
+        checkpoints.save_tensors = full
+    try:
+        train(**arguments)
+    except OSError as error:
+        said = {"left": names, "errno": error.errno, "said": str(error)}
+    checkpoints.save_tensors = save
+    train(**make(task, arguments["config"]) | dict(folder=folder, resume=True))
+    (Path(folder).parent / f"{rank}.json").write_text(json.dumps(said))
+    sys.stdout.flush()
+    os._exit(0)
+
+
 def distributed(task: str, folder: str) -> None:
     "One of several processes, started by torchrun; judged by its files alone (gloo may abort at exit)."
     train(**make(task, replace(CONFIG, accumulation=1)), folder=folder)
@@ -376,5 +427,5 @@ def program(text: str) -> None:
 
 
 if __name__ == "__main__":
-    {"killed": killed, "distributed": distributed, "apart": apart, "queue": queue, "pressed": pressed,
+    {"killed": killed, "killed_together": killed_together, "distributed": distributed, "apart": apart, "queue": queue, "pressed": pressed,
      "pressed_together": pressed_together, "program": program}[sys.argv[1]](*sys.argv[2:])
