@@ -588,11 +588,13 @@ def test_an_unfinished_run_can_be_drawn_from_and_resumed(tmp_path, capsys, monke
 
     signal.signal(signal.SIGINT, signal.default_int_handler)   # jobs in the background begin deaf to it
     monkeypatch.setattr(model.ARModel, "loss", interrupted)
-    line = f"train --tokenizer ./v --out g --steps 4 {steps}"
+    line = f"train --tokenizer ./v --out g --steps 4 --keep-every 1 {steps}"
     assert command(line) == 130
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == "tokenbridge: interrupted: stopped after step 2 of 4; saved in g, --resume goes on"
-    assert command("generate --model ./g --labels disc --num 1 --steps 2 --out pictures --device cpu") == 0
+    for place in ("g", "g/milestones/step-000001"):
+        assert command(f"generate --model ./{place} --labels disc --num 1 --steps 2 --out pictures "
+                       "--device cpu") == 0
     assert sorted(path.name for path in Path("pictures").iterdir()) == ["000-disc.png", "grid.png"]
     assert command(f"{line} --resume") == 0
     assert json.loads(Path("g/record.json").read_text())["results"]["steps"] == 4
@@ -611,5 +613,9 @@ def test_what_may_change_on_resume_and_what_may_not(tmp_path, capsys, monkeypatc
         error = capsys.readouterr().err.splitlines()[-1]
         assert error.startswith(f"tokenbridge: error: {said}"), more
         assert ("or --change lr" in error) == (said == "--lr: ")
+    assert command(f"{line} --steps 2 --accumulation 2 --resume") == 1
+    assert "keep the product of processes and accumulation, or --elastic" in capsys.readouterr().err
+    assert command(f"{line} --steps 2 --accumulation 2 --elastic --resume") == 0
+    assert "micro_batches: 1 up to step 2, then 2" in capsys.readouterr().err
     assert command(f"{line} --steps 2 --log-every 1 --save-every 7 --resume") == 0
     assert command(f"{line} --steps 2 --clip-norm 0.5 --change clip-norm --resume") == 0

@@ -51,7 +51,7 @@ def test_imports_only_from_above(module):
     if module in [*LATE, "cli"]:  # these may use everything
         return
     above = ORDER[:ORDER.index(module)] + APPENDICES if module in ORDER else [
-        "checks", "files", "data", "pictures"]
+        "checks", "files", "data", "pictures", "processes"]
     wrong = sorted({found for name, _ in imports(module) if (found := local(name)) and found not in above})
     assert not wrong, f"{module} imports {wrong}"
 

@@ -184,7 +184,7 @@ def test_a_shape_follows_from_the_tokenizer(bridge):
 # ---- a run that is not finished
 
 def test_an_unfinished_run_can_be_drawn_from(bridge, tokens, tmp_path):
-    long = TrainConfig(steps=5, batch_size=2, warmup=0, save_every=2)
+    long = TrainConfig(steps=5, batch_size=2, warmup=0, save_every=2, keep_every=3)
 
     def stop(step, scalars):
         if step == 1:   # all but the weights is there before the first step is over
@@ -193,6 +193,9 @@ def test_an_unfinished_run_can_be_drawn_from(bridge, tokens, tmp_path):
             raise RuntimeError("power cut")
     with pytest.raises(RuntimeError, match="power cut"):
         trained(bridge, tokens, None, long, tmp_path, on_step=stop, sampling=SamplingDefaults(steps=2))
+    kept = load_run(tmp_path / "milestones" / "step-000003")   # also of a run that has gone on
+    milestone = load_checkpoint(tmp_path / "milestones" / "step-000003").ema
+    assert all(torch.equal(value, milestone[name]) for name, value in kept.ar.state_dict().items())
     run = load_run(tmp_path)
     averages = load_checkpoint(newest_checkpoint(tmp_path)).ema
     assert run.classes == tokens.classes and run.sampling.steps == 2 and not run.training

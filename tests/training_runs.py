@@ -427,5 +427,6 @@ def program(text: str) -> None:
 
 
 if __name__ == "__main__":
-    {"killed": killed, "killed_together": killed_together, "distributed": distributed, "apart": apart, "queue": queue, "pressed": pressed,
+    {"killed": killed, "killed_together": killed_together, "distributed": distributed, "apart": apart,
+     "queue": queue, "pressed": pressed,
      "pressed_together": pressed_together, "program": program}[sys.argv[1]](*sys.argv[2:])

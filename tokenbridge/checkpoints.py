@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Checkpoint', 'save_checkpoint', 'save_milestone', 'shares', 'json_lines', 'disk_error', 'all_checkpoints',
-           'newest_checkpoint', 'load_checkpoint', 'difference', 'folder_lock', 'pack_optimizers', 'unpack_optimizers_']
+           'newest_checkpoint', 'load_checkpoint', 'difference', 'with_product', 'folder_lock', 'pack_optimizers',
+           'unpack_optimizers_']
 
 # %% ../nbs/checkpoints.ipynb #0e354f10
 import errno
@@ -100,6 +101,7 @@ def shares(
     num: int,                  # number of processes
 ) -> list[list]:               # names, a list for each process
     "Split names into lists of about equal weight, in the same way wherever it is done."
+    check_int("num", num, 1)
     lists: list[list] = [[] for _ in range(num)]
     weights = [0] * num
     for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
@@ -249,6 +251,16 @@ def difference(
         key = next(key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key))
         return difference(f"{name}.{key}", old.get(key), new.get(key))
     return f"{name}: the checkpoint was trained with {old!r}, resumed with {new!r}"
+
+# %% ../nbs/checkpoints.ipynb #ec41cb53
+def with_product(
+    identity: dict,  # perhaps with `processes` and `accumulation`, as earlier versions wrote them
+) -> dict:           # with `micro_batches` in their place
+    "Replace the number of processes and the micro-batches of each by their product."
+    rest = {name: value for name, value in identity.items() if name not in ("processes", "accumulation")}
+    if "processes" in identity:
+        rest["micro_batches"] = identity["processes"] * identity.get("accumulation", 1)
+    return rest
 
 # %% ../nbs/checkpoints.ipynb #a974200d
 def folder_lock(

@@ -153,7 +153,7 @@ def _schedule(config, options):
     if options.steps is not None:
         config = shortened(config, options.steps)
     changes = chosen(options, *_SETTINGS)
-    changes.pop("change")
+    changes = {name: value for name, value in changes.items() if name not in ("change", "elastic")}
     config = replace(config, **changes, precision=options.on.precision)
     if options.warmup is not None and options.warmup > config.steps:
         raise ValueError(f"warmup: expected at most the {config.steps} steps of this training, "
@@ -162,8 +162,9 @@ def _schedule(config, options):
 
 
 def _changeable(options) -> tuple[str, ...]:
-    "What --change names, spelt as the settings are."
-    return tuple(name.removeprefix("--").replace("-", "_") for name in options.change)
+    "What --change names, spelt as the settings are; --elastic is one of them."
+    elastic = ("micro_batches",) if options.elastic else ()
+    return elastic + tuple(name.removeprefix("--").replace("-", "_") for name in options.change)
 
 
 def _nothing_written_over(options, num: int | None) -> None:

@@ -41,6 +41,7 @@ class TrainConfig:
     log_every: int = 20                       # steps between two rows of the history
     save_every: int = 500                     # steps between two checkpoints
     eval_every: int = 0                       # steps between two evaluations; 0: none
+    keep_every: int = 0                       # steps between two milestones, averages that stay; 0: none
 
     def __post_init__(self):
         "Refuse what cannot be trained."
@@ -52,7 +53,7 @@ def _check_config(config: TrainConfig) -> None:
     "Raise ValueError for the first field that makes no sense."
     for name in ("steps", "batch_size", "accumulation", "log_every", "save_every"):
         check_int(name, getattr(config, name), 1)
-    for name in ("warmup", "eval_every"):
+    for name in ("warmup", "eval_every", "keep_every"):
         check_int(name, getattr(config, name), 0)
     check_seed(config.seed)
     for name in ("lr", "muon_lr", "clip_norm"):

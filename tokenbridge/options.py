@@ -53,6 +53,8 @@ class Settings:
     log_every: int | None = None  # steps between two rows of the history
     save_every: int | None = None  # steps between two checkpoints
     eval_every: int | None = None  # steps between two looks at test images, 0: none
+    keep_every: int | None = None  # steps between two milestones: averages that stay, for `generate`; 0: none
+    elastic: bool = False  # --resume may change processes times --accumulation, hence noise and masks
     change: tuple[str, ...] = ()  # settings that --resume may change, such as lr or clip-norm; it is recorded
 
 
@@ -352,5 +354,6 @@ def as_typed(
     known = {field.name for kind in (options, Machine) for field in fields(kind)}
     typed = f"--{name.replace('_', '-')}{colon}{rest}" if colon and name in known else message
     typed = re.sub(r"name (\w+) in `change`", r"--change \1", typed)
+    typed = typed.replace("--change micro_batches", "--elastic")
     typed = re.sub(r"expected a multiple of factor (\d+), got (\d+)$", _other_factor, typed)
     return typed.replace("skip_broken=True", "--skip-broken").replace("resume=True", "--resume")

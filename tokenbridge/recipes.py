@@ -379,25 +379,27 @@ def _batch_and_loss(data: TokenSet | LatentSet, samples: bool) -> tuple[Callable
 
 # %% ../nbs/12_cifar.ipynb #58d8ef1d
 def load_run(
-    folder: str | Path,                         # folder of `train_generator`, finished or not
+    folder: str | Path,                         # of `train_generator`, at any time; or RUN/milestones/STEP
     device: torch.device | str | None = None,   # None: the CPU
     vae: Any = None,                            # autoencoder to fill, for a foreign one, as `from_pretrained`
     ar: ARModel | None = None,                  # generator to fill; for one with parts of your own
 ) -> TokenBridge:                               # in evaluation mode
-    "The finished model of a run, or the averages of its newest checkpoint, whichever is newer."
+    "The finished model of a run or the averages of its newest checkpoint, the newer one; or a milestone's."
     home = Path(folder).expanduser()
+    chosen = home.resolve() if (home / "state.json").is_file() else None   # a milestone's folder
+    home = home if chosen is None else chosen.parents[1]
     finished, states = home / "config.json", [path / "state.json" for path in all_checkpoints(home)]
     written = max((path.stat().st_mtime for path in states if path.is_file()), default=0.0)
-    if finished.is_file() and finished.stat().st_mtime >= written:
+    if chosen is None and finished.is_file() and finished.stat().st_mtime >= written:
         return TokenBridge.from_pretrained(home, device, vae, ar)
-    newest = newest_checkpoint(home)
+    newest = chosen or newest_checkpoint(home)
     if newest is None or not (home / "run.json").is_file():
         what = "a checkpoint" if newest is None else "run.json"
         raise FileNotFoundError(f"folder: expected a finished model or an unfinished run, "
                                 f"{home} has no config.json and no {what.removeprefix('a ')}")
     begun = TokenBridge.from_pretrained(home / "tokenizer", None, vae)
     shape = config_from_dict(ARConfig, read_json(home / "run.json")["generator"], str(home / "run.json"))
-    averages, source = load_checkpoint(newest).ema, str(newest)
+    averages, source = load_checkpoint(newest, checked=chosen is None).ema, str(newest)
     if ar is None and shape.head is None:
         raise ValueError("ar: the head cannot be built from a file, call load_run(folder, ar=ARModel(...))")
     levels = begun.quantizer.levels

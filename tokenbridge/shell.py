@@ -115,7 +115,8 @@ def open_model(
     "A model on the chosen device, of an unfinished run, too; with a generator if that is needed."
     from tokenbridge.pipeline import TokenBridge
     from tokenbridge.recipes import load_run
-    read = load_run if Path(name, "run.json").is_file() else TokenBridge.from_pretrained
+    unfinished = any(Path(name, file).is_file() for file in ("run.json", "state.json"))
+    read = load_run if unfinished else TokenBridge.from_pretrained
     try:
         model = read(name, device=choose_device(on.device))
     except FileNotFoundError as error:

@@ -38,7 +38,9 @@ from tokenbridge.checkpoints import (
     newest_checkpoint,
     pack_optimizers,
     save_checkpoint,
+    save_milestone,
     unpack_optimizers_,
+    with_product,
 )
 from tokenbridge.optim import (
     TrainConfig,
@@ -193,7 +195,7 @@ class _Run:
         return self.module.state_dict() | averages
 
 # %% ../nbs/08_training.ipynb #3060a956
-_CHANGEABLE = ("lr", "muon_lr", "final_lr", "weight_decay", "clip_norm", "ema_decay")   # with `change`
+_CHANGEABLE = ("lr", "muon_lr", "final_lr", "weight_decay", "clip_norm", "ema_decay", "micro_batches")
 MEASURED = ("seconds", "images_per_second", "peak_memory_gb", "mfu")   # what the machine adds to a row
 _COLUMNS = ("step", "lr", "loss", "grad_norm", "rows", *MEASURED,
             *(f"{when}_{name}" for when in ("old", "new") for name in _CHANGEABLE))
@@ -372,7 +374,7 @@ def reproducible(
     return [{name: value for name, value in row.items() if name not in MEASURED} for row in history]
 
 # %% ../nbs/08_training.ipynb #5680111e
-_FREE = ("log_every", "save_every", "eval_every")   # fields that may differ between two halves of a run
+_FREE = ("log_every", "save_every", "eval_every", "keep_every")   # these may differ
 
 
 def _check_change(change: Iterable[str], resume: bool) -> tuple[str, ...]:
@@ -398,16 +400,25 @@ def _same_so_far(name: str, step: int, old: dict, config: TrainConfig) -> bool:
 def _with_defaults(identity: dict) -> dict:
     "An identity in which the settings that have their defaults are named, too."
     defaults = {field.name: field.default for field in fields(TrainConfig) if field.default is not MISSING}
-    return json.loads(json.dumps(defaults)) | identity
+    return with_product(json.loads(json.dumps(defaults)) | identity)
 
-
-def _save(run: _Run, folder: Path) -> None:
-    "Write a checkpoint from the main process."
-    if run.processes.is_main_process:
-        packed = pack_optimizers(run.module, run.optimizers)
-        save_checkpoint(folder, Checkpoint(run.step, run.identity, run.module.state_dict(), run.averaged(),
-                                           packed, run.history, run.window))
-    run.processes.wait_for_everyone()
+# %% ../nbs/08_training.ipynb #3a9965dd
+def _save(run: _Run) -> None:
+    "Write what is due after this step, all processes together: averages that stay, a checkpoint."
+    config, folder = run.config, run.folder
+    stays = config.keep_every and run.step % config.keep_every == 0
+    due = run.stop.agreed or run.step % config.save_every == 0 or run.step == config.steps
+    if folder is None or not (stays or due):
+        return
+    if run.processes.num_processes > 1:
+        for buffer in run.module.buffers():   # batch norm's, say: those of the first process count
+            torch.distributed.broadcast(buffer, 0)
+    state = Checkpoint(run.step, run.identity, run.module.state_dict(), run.averaged(),
+                       pack_optimizers(run.module, run.optimizers), run.history, run.window)
+    if stays:
+        save_milestone(folder, state, run.processes)
+    if due:
+        save_checkpoint(folder, state, processes=run.processes)
 
 # %% ../nbs/08_training.ipynb #c2bd2d80
 def _changes(run: _Run, checkpoint: Checkpoint, change: tuple[str, ...]) -> dict[str, Any]:
@@ -424,6 +435,7 @@ def _changes(run: _Run, checkpoint: Checkpoint, change: tuple[str, ...]) -> dict
         refused = ["steps"]
     if refused:
         name, told = refused[0], "use the same value or another folder"
+        told = "keep the product of processes and accumulation" if name == "micro_batches" else told
         told += f", or name {name} in `change`" if name in _CHANGEABLE else ""
         raise ValueError(f"{difference(name, saved.get(name), wanted.get(name))}; {told}")
     return {name: saved[name] for name in differ if name in change}
@@ -432,9 +444,11 @@ def _changes(run: _Run, checkpoint: Checkpoint, change: tuple[str, ...]) -> dict
 def _note_change(run: _Run, old: dict[str, Any]) -> None:
     "Note old and new values in the history, in a row that ends at the change."
     if run.window:
-        run.history.append(_row(run, replace(run.config, **old)))
+        before = {name: value for name, value in old.items() if name != "micro_batches"}
+        run.history.append(_row(run, replace(run.config, **before)))
+    now = _with_defaults(run.identity)
     for name, value in old.items():
-        run.history[-1] |= {f"old_{name}": value, f"new_{name}": getattr(run.config, name)}
+        run.history[-1] |= {f"old_{name}": value, f"new_{name}": now[name]}
 
 
 def _restore(run: _Run, checkpoint: Checkpoint, change: tuple[str, ...]) -> None:
@@ -448,23 +462,26 @@ def _restore(run: _Run, checkpoint: Checkpoint, change: tuple[str, ...]) -> None
     run.step, run.history, run.window = checkpoint.step, checkpoint.history, checkpoint.window
     if old and run.step < run.config.steps:
         _note_change(run, old)
+    if "micro_batches" in old and run.processes.is_main_process:
+        warnings.warn(f"micro_batches: {old['micro_batches']} up to step {run.step}, then "
+                      f"{run.identity['micro_batches']}, which draw other noise and masks", stacklevel=2)
 
 # %% ../nbs/08_training.ipynb #1332ec84
 def _open_folder(run: _Run, folder: Path, resume: bool, change: tuple[str, ...]) -> None:
     "Start in an empty folder or go on from the newest complete checkpoint."
     if not resume and all_checkpoints(folder):
         raise ValueError(f"folder: {folder} holds checkpoints; pass resume=True or another folder")
-    found = newest_checkpoint(folder)
+    found = newest_checkpoint(folder, run.processes)
     if found is None and all_checkpoints(folder):
         raise ValueError(f"folder: no checkpoint in {folder / 'checkpoints'} is whole; "
                          "take another folder, or empty this one, to begin anew")
     if found:
-        _restore(run, load_checkpoint(found), change)
+        _restore(run, load_checkpoint(found, checked=True), change)
     elif resume and run.processes.is_main_process:
         warnings.warn(f"resume: {folder} holds no checkpoint, the training begins anew", stacklevel=2)
     run.processes.wait_for_everyone()
     if run.processes.is_main_process:
-        for left in (folder / "checkpoints").glob(".writing-*"):
+        for left in folder.glob("*/.writing-*"):
             shutil.rmtree(left, ignore_errors=True)
         atomic_write(folder / "history.jsonl", json_lines(run.history))
 
@@ -500,6 +517,7 @@ def _make_run(module: nn.Module, loss_fn: Callable, config: TrainConfig, num_sam
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
     ours = {**non_default(config), "precision": precision, "num_samples": num_samples,
             "processes": processes.num_processes, "trainable": trainable}
+    ours = with_product(ours)
     if taken := sorted(_with_defaults(ours).keys() & (identity or {}).keys()):
         raise ValueError("identity: expected names that the training does not use itself, "
                          f"got {', '.join(taken)}")
@@ -574,7 +592,7 @@ def train(
     trainable: Iterable[str] | None = None,    # beginnings of the names of parameters to train; None: all
     identity: Mapping | None = None,           # what else must be the same on `resume`: short values by name
     compiled: bool = False,                    # True: repeated layers run through torch.compile
-    change: Iterable[str] = (),                # settings that may differ on `resume`: 'lr', 'clip_norm', ...
+    change: Iterable[str] = (),                # settings that may differ on `resume`: 'lr', ...
     recompute: str = "none",                   # whose activations are computed twice, not kept: 'head', 'all'
     flops: float | None = None,                # operations of a sample, forward and backward, for `mfu`
 ) -> TrainResult:
@@ -601,9 +619,7 @@ def train(
                 if on_step is not None:
                     _tell(run, on_step, scalars)
                 run.stop.agree(run.processes)
-                due = run.step % config.save_every == 0 or run.step == config.steps
-                if run.folder and (run.stop.agreed or due):
-                    _save(run, run.folder)
+                _save(run)
     if max(run.stop.asked, run.stop.agreed) > _ON_STEP:
         raise _ended(run)
     ema = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in run.averaged().items()}

@@ -15,6 +15,7 @@ A_FILE, TORN = FOLDER / "file", FOLDER / "torn" / "checkpoints" / "step-000007"
 A_FILE.write_text("x")
 TORN.mkdir(parents=True)
 (TORN / "state.json").write_text('{"sha256": {"model.safetensors": "0"}}')
+AVERAGES = Checkpoint(3, {}, {}, {"a": torch.ones(1)}, {}, [], {})
 EMPTY = Checkpoint(3, {}, {"a": torch.ones(1)}, {}, {}, [], {})
 
 
@@ -37,6 +38,14 @@ ROWS = {
         (lambda: full_disk(lambda: t.save_checkpoint(FOLDER / "full", EMPTY)), OSError,
          "No space left on device; last complete checkpoint: none"),
     ],
+    "save_milestone": [
+        (lambda: t.save_milestone(A_FILE, EMPTY), OSError, "cannot write milestone"),
+        (lambda: full_disk(lambda: t.save_milestone(FOLDER / "full", AVERAGES)), OSError,
+         "No space left on device; last complete checkpoint: none"),
+    ],
+    "shares": [
+        (lambda: t.shares({"a": 1}, 0), ValueError, "num: expected an integer of at least 1, got 0"),
+    ],
     "newest_checkpoint": "internal: answers None where there is no complete checkpoint",
     "load_checkpoint": [
         (lambda: t.load_checkpoint(FOLDER / "nowhere"), ValueError,
@@ -51,6 +60,7 @@ ROWS = {
         (lambda: t.unpack_optimizers_(nn.Linear(1, 1), [], {"x": torch.ones(())}), ValueError,
          "packed: expected entries of trained parameters, got 'x'"),
     ],
+    "with_product": "internal: reads what train wrote",
     "difference": "internal: words two values that differ",
     "folder_lock": [
         (lambda: t.folder_lock(A_FILE), OSError, "cannot write"),

@@ -69,6 +69,7 @@ ROWS = {
          "seed: expected an integer in [0, 9223372036854775807], got 9223372036854775808"),
         (config(log_every=0), ValueError, "log_every: expected an integer of at least 1"),
         (config(save_every=0), ValueError, "save_every: expected an integer of at least 1"),
+        (config(keep_every=-1), ValueError, "keep_every: expected an integer of at least 0"),
         (config(eval_every=-1), ValueError, "eval_every: expected an integer of at least 0"),
     ],
     "flat_until": "internal: takes a TrainConfig, which has been checked",
