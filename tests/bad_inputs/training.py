@@ -86,7 +86,7 @@ ROWS = {
          "change: expected names of settings, such as ('lr',), got one string"),
         (lambda: run(change=["rate"], resume=True, folder=FOLDER), ValueError,
          "change: expected one of 'lr', 'muon_lr', 'final_lr', 'weight_decay', 'clip_norm', 'ema_decay', "
-         "got 'rate'"),
+         "'micro_batches', got 'rate'"),
         (lambda: run(change=["steps"], resume=True, folder=FOLDER), ValueError, "got 'steps'"),
         (lambda: run(change=["lr"]), ValueError,
          "change: expected resume=True, since a new training just has its lr"),
