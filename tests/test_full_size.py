@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tokenbridge import full_size
 from tokenbridge.backbone import BackboneConfig
 from tokenbridge.head import HeadConfig
-from tokenbridge.model import PRESETS, ARConfig, ARModel, count_parameters, preset
+from tokenbridge.model import PRESETS, ARConfig, ARModel, count_parameters, layers_recomputed, preset
 
 # sizes that differ, so that two exchanged letters do not cancel
 CROOKED = ARConfig(
@@ -40,16 +40,15 @@ def test_operations_of_encoder_decoder_and_head(hidden):
     counted = dict.fromkeys(("encoder", "decoder", "head"), 0)
 
     def watched(part, block):
-        "Count what a block and its modulation do."
-        for module in (block, *([block.modulation] if part == "head" else [])):
-            forward = module.forward
+        "Count what a block does."
+        forward = block.forward
 
-            def counting(*given, forward=forward, **named):
-                with FlopCounterMode(display=False) as counter:
-                    result = forward(*given, **named)
-                counted[part] += counter.get_total_flops()
-                return result
-            module.forward = counting
+        def counting(*given):
+            with FlopCounterMode(display=False) as counter:
+                result = forward(*given)
+            counted[part] += counter.get_total_flops()
+            return result
+        block.forward = counting
 
     parts = model.backbone.encoder_blocks, model.backbone.decoder_blocks, model.head.blocks
     for part, blocks in zip(counted, parts):
@@ -69,7 +68,7 @@ def test_the_mean_number_of_hidden_tokens_stands_for_all():
     assert full_size.activation_parts(CROOKED) == full_size.activation_parts(CROOKED, mean)
 
 
-def kept(config: ARConfig, images: int, hidden: int) -> int:
+def kept(config: ARConfig, images: int, hidden: int, recompute: str = "none") -> int:
     "Bytes of the tensors that a forward pass keeps, weights aside; every storage once."
     torch.manual_seed(0)
     model = ARModel(config, torch.arange(1.0 * config.head.dims * config.head.num_levels).view(
@@ -83,7 +82,8 @@ def kept(config: ARConfig, images: int, hidden: int) -> int:
         return tensor
 
     n, d = config.backbone.tokens, config.head.dims
-    with torch.autocast("cpu", torch.bfloat16), torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+    hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda x: x)
+    with torch.autocast("cpu", torch.bfloat16), hooks, layers_recomputed(model, recompute):
         model.loss(torch.zeros(images, n, d, dtype=torch.int64), torch.zeros(images, dtype=torch.int64),
                    mask=torch.arange(n).expand(images, n) < hidden)
     return sum(tensor.untyped_storage().nbytes() for tensor in alive.values())
@@ -104,9 +104,11 @@ def test_bytes_that_one_more_block_keeps(part):
     assert of_image(more) - of_image(LONG) == full_size.activation_parts(LONG, 30)[part]
 
 
-def test_bytes_of_all_that_is_kept():
-    counted = kept(LONG, 3, 30) - kept(LONG, 2, 30)
-    assert math.isclose(sum(full_size.activation_parts(LONG, 30).values()), counted, rel_tol=0.01)
+@pytest.mark.parametrize("recompute", ["none", "head", "all"])
+def test_bytes_of_all_that_is_kept(recompute):
+    counted = kept(LONG, 3, 30, recompute) - kept(LONG, 2, 30, recompute)
+    computed = sum(full_size.activation_parts(LONG, 30, recompute).values())
+    assert math.isclose(computed, counted, rel_tol=0.01)
 
 
 def test_dropout_keeps_a_byte_where_it_drops():

@@ -101,7 +101,7 @@ def _kept_by_modulated(width: int, heads: int, mlp_ratio: float, dropout: float)
     "Bytes that a block of the head keeps for each dimension of a token."
     return _kept_by_block(width, heads, mlp_ratio, dropout) + 44 * width + 16 * heads
 
-# %% ../nbs/15_full_size.ipynb #e2f4c995
+# %% ../nbs/15_full_size.ipynb #c0290236
 def activation_parts(
     config: ARConfig,             # sizes of a masked backbone and a head over dimensions
     hidden: float | None = None,  # number of hidden tokens of an image; None: their mean in training
@@ -118,9 +118,9 @@ def activation_parts(
     rest = backbone.mlp_ratio, backbone.dropout
     plain = [4 * width if recompute == "all" else _kept_by_block(width, heads, *rest)
              for width, heads in ((D, backbone.heads), (e, decoder_heads))]
-    modulated = 18 * w if recompute != "none" else _kept_by_modulated(w, head.heads, head.mlp_ratio,
+    modulated = 4 * w if recompute != "none" else _kept_by_modulated(w, head.heads, head.mlp_ratio,
                                                                       head.dropout)
-    ends = 10 * D * seen + 4 * e * places + (22 * w + 4 * head.num_levels + 24) * elements
+    ends = 10 * D * seen + 4 * e * places + (22 * w + 4 * head.num_levels + 32) * elements
     return {"encoder": backbone.encoder_blocks * plain[0] * seen,
             "decoder": backbone.decoder_blocks * plain[1] * places,
             "head": head.blocks * modulated * elements, "rest": ends}
