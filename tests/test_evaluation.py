@@ -11,6 +11,7 @@ from torch import nn
 
 from tests.tools.tiny import tiny_config
 from tokenbridge import evaluation, files
+from tokenbridge.classifier import JudgeNet
 from tokenbridge.model import ARModel
 from tokenbridge.pipeline import Tokenizer
 from tokenbridge.quantizer import Quantizer
@@ -478,3 +479,55 @@ def test_features_may_be_trained_on():
     judge.features = lambda images: images.flatten(1)
     found = evaluation.judge_features(judge, torch.zeros(2, 3, 4, 4))
     torch.nn.Linear(48, 1)(found).sum().backward()   # an inference tensor would refuse
+
+
+def test_fd_judge_is_the_distance_of_two_gaussians():
+    """Against the trace formula with a matrix square root of its own; and nothing apart from itself."""
+    torch.manual_seed(0)
+    judge, images = JudgeNet().eval(), torch.randint(0, 256, (60, 3, 16, 16), dtype=torch.uint8)
+    others = (images // 2 + 64).roll(1, 0)
+    one, other = (evaluation.judge_features(judge, some).double().numpy() for some in (images, others))
+    a, b = np.cov(one.T), np.cov(other.T)
+    values = np.linalg.eigvals(a @ b)   # the trace of the root of a product is the sum of its values' roots
+    expected = np.square(one.mean(0) - other.mean(0)).sum() + np.trace(a + b) - 2 * np.sqrt(
+        np.clip(values.real, 0, None)).sum()
+    assert evaluation.fd_judge(judge, images, others) == pytest.approx(expected, rel=1e-4)
+    assert evaluation.fd_judge(judge, images, images.flip(0)) < 1e-6 * expected
+
+
+def test_seam_ratio_counts_steps_at_borders():
+    """A ramp has none; squares that differ have nothing else; both directions count; a known mixture."""
+    ramp = torch.arange(16).repeat(1, 3, 16, 1).to(torch.uint8)
+    assert evaluation.seam_ratio(ramp, 4) == 1.0
+    assert evaluation.seam_ratio(torch.zeros_like(ramp), 4) == 1.0
+    squares = (torch.arange(16) // 4 * 9).to(torch.uint8).repeat(1, 3, 16, 1)
+    assert evaluation.seam_ratio(squares, 4) == float("inf")
+    mixed = (ramp.int() + (torch.arange(16) // 4 * 3).int()).to(torch.uint8)   # across 4, beside 1
+    assert evaluation.seam_ratio(mixed, 4) == pytest.approx(4)
+    assert evaluation.seam_ratio(mixed.transpose(2, 3), 4) == pytest.approx(4)
+    assert evaluation.seam_ratio(mixed, 8) == pytest.approx(4)   # the border in the middle is one of them
+
+
+@pytest.mark.parametrize("factor, words", [(1, "at least 2"), (5, "divisor"),
+                                           (16, "two tokens"), (2.5, "factor")])
+def test_seam_ratio_refuses(factor, words):
+    with pytest.raises(ValueError, match=words):
+        evaluation.seam_ratio(torch.zeros(1, 3, 16, 16, dtype=torch.uint8), factor)
+
+
+def test_a_witness_is_asked_beside_the_judge():
+    """Its agreement is that of `class_agreement`; without a judge it is reported all the same."""
+    torch.manual_seed(0)
+    witness, images = JudgeNet().eval(), torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8)
+    labels = evaluation.judge_classes(witness, images).roll(3)
+    seen = evaluation.class_agreement(witness, images, labels)
+    report = evaluation.evaluate_samples(images, labels, None, images, labels, witness=witness)
+    assert report == {"witness": seen, "reference_witness": seen, "images": 20.0,
+                      "witness_ratio": 1.0 if seen else 0.0}
+    vae = VAE(VAEConfig(kind="residual", image_size=32, latent_dims=4, factor=8)).eval()
+    tokenizer = Tokenizer(vae, Quantizer.gaussian(4, 8))
+    report = evaluation.evaluate_tokenizer(tokenizer, images, None, labels, witness=witness, chunk_size=7)
+    assert report["witness_real"] == pytest.approx(seen) and "agreement_real" not in report
+    assert report["seam_ratio_real"] == pytest.approx(evaluation.seam_ratio(images, 8), rel=1e-6)
+    quantized = evaluation.seam_ratio(tokenizer.reconstruct(images), 8)
+    assert report["seam_ratio_quantized"] == pytest.approx(quantized, rel=1e-6)

@@ -17,7 +17,7 @@ from tokenbridge import recipes
 from tokenbridge.checkpoints import load_checkpoint, newest_checkpoint
 from tokenbridge.classifier import JudgeNet
 from tokenbridge.data import ImageSet, TokenSet, batch_ids, drawn_rich_images, to_float
-from tokenbridge.evaluation import psnr
+from tokenbridge.evaluation import fd_judge, psnr, seam_ratio, token_pixels
 from tokenbridge.generation import SamplingDefaults
 from tokenbridge.latents import cache_latents
 from tokenbridge.model import PRESETS, ARModel, training_flops
@@ -319,8 +319,8 @@ def asked(monkeypatch):
     seen = []
     monkeypatch.setattr(recipes, "generate_indices", lambda ar, labels, **dials: (
         seen.append(dials), torch.zeros(len(labels), 16, 5, dtype=torch.int64))[1])
-    monkeypatch.setattr(recipes, "evaluate_samples", lambda *_: {})
-    monkeypatch.setattr(recipes, "evaluate_tokenizer", lambda *_: {})
+    monkeypatch.setattr(recipes, "evaluate_samples", lambda *_, **__: {})
+    monkeypatch.setattr(recipes, "evaluate_tokenizer", lambda *_, **__: {})
     return seen
 
 
@@ -330,6 +330,7 @@ def test_a_model_is_sampled_as_it_says_unless_told_otherwise(bridge, tokens, ask
     own, samples = measure(bridge, test, tokens, 2)
     told, _ = measure(bridge, test, tokens, 2, SamplingDefaults(cfg_scale=2.0))
     assert [(dials["cfg_scale"], dials["temperature"]) for dials in asked] == [(8.0, 0.85), (2.0, 1.0)]
+    assert own["samples"].pop("seam_ratio") > 0
     assert own["samples"] == {"cfg_scale": 8.0, "temperature": 0.85, "per_class": 2}
     assert told["samples"]["cfg_scale"] == 2.0 and len(samples) == 6 and "gain" in own["generator"]
 
@@ -343,7 +344,7 @@ def test_a_judge_judges_what_it_knows(bridge, tokens):
     test, data = three_classes(6), {"judge": JudgeNet(tokens.classes), "other": JudgeNet(["a", "b", "c"])}
     metrics, samples = measure(bridge, test, tokens, 2)
     assert not [name for name in metrics["tokenizer"] if "agreement" in name] and len(samples) == 6
-    assert set(metrics["samples"]) == {"images", "cfg_scale", "temperature", "per_class"}
+    assert set(metrics["samples"]) == {"images", "seam_ratio", "cfg_scale", "temperature", "per_class"}
     metrics, _ = measure(bridge, test, tokens, 2, judge=data["judge"])
     assert "agreement" in metrics["samples"] and "agreement_real" in metrics["tokenizer"]
     with pytest.raises(ValueError, match="^judge: expected a classifier of the images' classes, 3 .* of 3"):
@@ -361,6 +362,18 @@ def test_images_of_other_classes_are_refused(bridge, tokens, asked):
     bridge.classes = ("airplane", *data.classes[1:])
     with pytest.raises(ValueError, match="^test: expected images of the model's classes, got class 0"):
         measure(bridge, data, tokens)
+
+
+def test_samples_stand_beside_training_images_and_their_tokens(bridge, tokens):
+    """FD-judge to the test images: of the samples, of as many training images, and of what tokens keep of these."""
+    training, test, judge = three_classes(12), three_classes(30), JudgeNet(tokens.classes).eval()
+    metrics, samples = measure(bridge, test, tokens, 2, judge=judge, training_images=training)
+    found, first = metrics["samples"], training.images[:len(samples)]
+    assert found["fd_judge"] == pytest.approx(fd_judge(judge, samples, test.images), rel=1e-5)
+    assert found["fd_judge_floor"] == pytest.approx(fd_judge(judge, first, test.images), rel=1e-5)
+    decoded = bridge.reconstruct(first)
+    assert found["fd_judge_quantized"] == pytest.approx(fd_judge(judge, decoded, test.images), rel=1e-5)
+    assert found["seam_ratio"] == pytest.approx(seam_ratio(samples, token_pixels(bridge)), rel=1e-6)
 
 
 # ---- latents in a cache

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['image_psnr', 'psnr', 'image_ssim', 'ssim', 'judge_classes', 'judge_features', 'class_agreement', 'level_usage',
            'perplexity', 'uniform_nll', 'dimension_histogram_nll', 'position_histogram_nll', 'hidden_mask', 'nll',
-           'evaluate_generator', 'within_class_variance', 'evaluate_samples', 'nearest', 'nearest_images',
-           'evaluate_tokenizer']
+           'evaluate_generator', 'within_class_variance', 'evaluate_samples', 'fd_judge', 'seam_ratio', 'nearest',
+           'nearest_images', 'evaluate_tokenizer']
 
 # %% ../nbs/11_evaluation.ipynb #65539a4e
 import math
@@ -29,6 +29,7 @@ from tokenbridge.checks import (
 )
 
 from .data import to_float, to_uint8
+from .fid import frechet_distance, moments
 from .model import ARModel
 from .pipeline import Tokenizer
 from .vae import images_at_a_time
@@ -333,21 +334,67 @@ def evaluate_samples(
     reference_images: Tensor,  # (M, 3, h, w) quantized reconstructions of test images
     reference_labels: Tensor,  # (M,) labels of the reference images
     chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
+    witness: nn.Module | None = None,   # a second classifier, asked for agreement; None: it is not asked
 ) -> dict[str, float]:         # agreement and variance, of the reference too, and ratios (0 if that has 0)
     "Does the judge see the right classes, and as much variety as in the reference?"
-    reference = reference_images, reference_labels
-    for name, value, num in (("labels", labels, len(images)),
-                             ("reference_labels", reference_labels, len(reference_images))):
-        check_tensor(name, value, "M", "int", M=num)
-    if judge is None:
-        return {"images": float(len(images))}
-    report = {"agreement": class_agreement(judge, images, labels, chunk_size),
-              "reference_agreement": class_agreement(judge, *reference, chunk_size),
-              "variance": within_class_variance(judge, images, labels, chunk_size),
-              "reference_variance": within_class_variance(judge, *reference, chunk_size)}
+    sets = {"": (images, labels), "reference_": (reference_images, reference_labels)}
+    for name, (pictures, classes) in sets.items():
+        check_tensor(f"{name}labels", classes, "M", "int", M=len(pictures))
+    report: dict[str, float] = {}
+    for name, pair in sets.items() if judge is not None else ():
+        assert judge is not None
+        report |= {f"{name}agreement": class_agreement(judge, *pair, chunk_size),
+                   f"{name}variance": within_class_variance(judge, *pair, chunk_size)}
+    for name, pair in sets.items() if witness is not None else ():
+        assert witness is not None
+        report[f"{name}witness"] = class_agreement(witness, *pair, chunk_size)
     ratios = {f"{name}_ratio": report[name] / (report[f"reference_{name}"] or math.inf)
-              for name in ("agreement", "variance")}
+              for name in ("agreement", "variance", "witness") if name in report}
     return {**report, **ratios, "images": float(len(images))}
+
+# %% ../nbs/11_evaluation.ipynb #d84a72fd
+def fd_judge(
+    judge: nn.Module,   # has .features: images (b, 3, h, w) -> (b, f)
+    images: Tensor,     # (N, 3, h, w) bytes, or floats in [-1, 1]; at least two
+    others: Tensor,     # (M, 3, h, w) bytes, or floats in [-1, 1]; at least two
+    chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
+) -> float:             # squared feature units; grows as N or M shrink
+    "Fréchet distance between the judge's features of two sets of images; not to be called FID."
+    one, other = (moments(judge_features(judge, some, chunk_size)) for some in (images, others))
+    return frechet_distance(one.mean, one.covariance, other.mean, other.covariance)
+
+# %% ../nbs/11_evaluation.ipynb #5573dd5e
+def _border_steps(
+    images: Tensor,   # (b, 3, h, w) bytes, or floats in [-1, 1]
+    factor: int,      # pixels of a row that one token covers
+) -> Tensor:          # (b, 2): mean step across the borders, mean step beside them, in grey levels
+    "Steps of brightness at the borders of tokens, over both directions."
+    pixels, found = _bytes("images", images).float(), []
+    for lines in (pixels, pixels.transpose(2, 3)):
+        steps = lines.diff(dim=-1).abs().mean((1, 2))   # (b, w - 1): step i is between i and i + 1
+        across = torch.arange(factor - 1, steps.shape[1], factor, device=steps.device)
+        beside = torch.cat([across - 1, across + 1])
+        found.append(torch.stack([steps[:, across].mean(1), steps[:, beside].mean(1)], 1))
+    return torch.stack(found).mean(0)
+
+
+def _ratio(steps: Tensor) -> float:
+    "Steps (b, 2) across and beside as one ratio; 1 where there is no step at all."
+    across, beside = steps.double().mean(0).tolist() if steps.device.type != "mps" else steps.mean(0).tolist()
+    return across / beside if beside else 1.0 if not across else math.inf
+
+
+def seam_ratio(
+    images: Tensor,   # (b, 3, h, w) bytes, or floats in [-1, 1]; h and w multiples of `factor`
+    factor: int,      # pixels of a row that one token covers, at least 2
+) -> float:           # 1: no seams; above 1: borders show; below 1: they are smoother than the rest
+    "Steps of brightness across the borders of tokens over those beside them, both directions."
+    size = check_tensor("images", images, "b 3 h w")
+    check_int("factor", factor, 2)
+    if size["h"] % factor or size["w"] % factor or min(size["h"], size["w"]) < 2 * factor:
+        raise ValueError(f"factor: expected a divisor of height and width, two tokens at least, got {factor} "
+                         f"for {size['h']} x {size['w']} pixels")
+    return _ratio(_border_steps(images, factor))
 
 # %% ../nbs/11_evaluation.ipynb #7ed324e1
 @torch.no_grad()
@@ -416,20 +463,32 @@ def _exact(views: Tensor, candidates: Tensor, ids: Tensor) -> tuple[Tensor, Tens
 def _image_scores(
     images: Tensor,
     pictures: dict[str, Tensor],
-    judge: nn.Module | None,
+    judges: dict[str, nn.Module],
     labels: Tensor,
+    factor: int | None,
 ) -> dict[str, Tensor]:
-    "PSNR (at most 100), SSIM and agreement (b,) of reconstructions (b, 3, H, W) by name."
+    "PSNR (at most 100), SSIM, agreement (b,) and steps at borders (b, 2) of reconstructions by name."
     scores, seen = {}, {"real": images}
     for name, picture in pictures.items():
         check_finite(f"{name} reconstructions", picture)
         seen[name] = to_uint8(picture).cpu()
         scores[f"psnr_{name}"] = image_psnr(seen[name], images).clamp(max=100)
         scores[f"ssim_{name}"] = image_ssim(seen[name], images)
-    if judge is not None:
-        scores |= {f"agreement_{name}": (judge_classes(judge, bytes_) == labels).float()
+    for kind, judge in judges.items():
+        scores |= {f"{kind}_{name}": (judge_classes(judge, bytes_) == labels).float()
                    for name, bytes_ in seen.items()}
+    if factor is not None:
+        scores |= {f"seam_ratio_{name}": _border_steps(bytes_, factor) for name, bytes_ in seen.items()}
     return scores
+
+
+def token_pixels(
+    tokenizer: Tokenizer,   # whose tokens cover squares
+) -> int | None:            # None where there is no border between tokens that could be looked at
+    "How many pixels of a row one token covers: the `factor` of `seam_ratio`."
+    (h, w), size = getattr(tokenizer.vae, "grid"), getattr(tokenizer.vae, "image_size")
+    square = h == w > 1 and size % h == 0 and size // h > 1
+    return size // h if square else None
 
 
 def _latent_report(sums: Tensor, usage: Tensor) -> dict[str, list]:
@@ -450,16 +509,18 @@ def evaluate_tokenizer(
     judge: nn.Module | None = None,  # images (b, 3, H, W) -> logits (b, classes); None: no agreement
     labels: Tensor | None = None,    # (N,) integers, the classes of the images; only a judge needs them
     chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
-) -> dict[str, float | list]:        # psnr_*, ssim_*, agreement_* before and after; lists by dimension
+    witness: nn.Module | None = None,   # a second classifier, asked for agreement; None: it is not asked
+) -> dict[str, float | list]:   # psnr_*, ssim_*, agreement_*, witness_*, seam_ratio_*; lists by dimension
     "Quality before and after quantization (an exact copy counts 100 dB), statistics of latents and levels."
     if not isinstance(tokenizer, Tokenizer):
         raise ValueError(f"tokenizer: expected a Tokenizer, got {type(tokenizer).__name__}")
-    if judge is not None and labels is None:
+    judges = {name: net for name, net in (("agreement", judge), ("witness", witness)) if net is not None}
+    if judges and labels is None:
         raise ValueError("labels: expected the classes of the images for the judge, got None")
     images = _bytes("images", images).cpu()
     labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels.cpu()
     check_tensor("labels", labels, "N", "int", N=len(images))
-    quantizer = tokenizer.quantizer
+    quantizer, factor = tokenizer.quantizer, token_pixels(tokenizer)
     chunk_size = images_at_a_time(chunk_size, images.shape[-2:].numel())
     scores: dict[str, list[Tensor]] = defaultdict(list)
     sums = torch.zeros(5, quantizer.dims, dtype=torch.float64)
@@ -471,12 +532,13 @@ def evaluate_tokenizer(
             indices = quantizer.quantize(latents)
             pictures = {"continuous": tokenizer.decode(latents, chunk_size),
                         "quantized": tokenizer.detokenize(indices, chunk_size)}
-            for name, values in _image_scores(part, pictures, judge, answers).items():
+            for name, values in _image_scores(part, pictures, judges, answers, factor).items():
                 scores[name].append(values)
             tokens = latents.flatten(0, 1).cpu().double()
             sums += torch.stack([tokens.pow(power).sum(0) for power in range(5)])
             usage += _counts(indices.flatten(0, 1)[:, None].cpu(), quantizer.num_levels)[0]
-    report = {name: float(torch.cat(values).mean()) for name, values in scores.items()}
+    report = {name: _ratio(torch.cat(values)) if name.startswith("seam") else float(torch.cat(values).mean())
+              for name, values in scores.items()}
     return {**report, **_latent_report(sums, usage), "images": float(len(images))}
 
 # %% ../nbs/11_evaluation.ipynb #487988fc

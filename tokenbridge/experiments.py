@@ -334,7 +334,7 @@ def shipped_figures(
     check_seed(seed)
     (bridge, _), training, test = _with_generator(name), load_images("train", data), load_images("test", data)
     tokens = bridge.tokenize_set(training, mirror=False)
-    metrics, _ = measure(bridge, test, tokens, per_class, seed=seed, progress=True)
+    metrics, _ = measure(bridge, test, tokens, per_class, seed=seed, progress=True, training_images=training)
     command = f"tokenbridge evaluate --model {name} --samples {per_class} --seed {seed} --out metrics.json"
     record = keep(run_record(command, seed, started, images=test.source, **metrics))
     write_json(folder / "metrics.json", record)

@@ -21,6 +21,14 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from tokenbridge.evaluation import (
+    evaluate_generator,
+    evaluate_samples,
+    evaluate_tokenizer,
+    fd_judge,
+    seam_ratio,
+    token_pixels,
+)
 from tokenbridge.vae import (
     VAE,
     ForeignVAE,
@@ -37,7 +45,6 @@ from .checkpoints import all_checkpoints, load_checkpoint, newest_checkpoint
 from .checks import check_choice, check_int, check_number, check_seed, config_from_dict, non_default
 from .classifier import check_classes, find_judge, load_classifier
 from .data import ImageSet, TokenSet, random_flip, to_float
-from .evaluation import evaluate_generator, evaluate_samples, evaluate_tokenizer
 from .files import fingerprint, load_into, loaded, read_json, write_json
 from .generation import SamplingDefaults, generate_indices
 from .latents import LatentSet
@@ -455,6 +462,22 @@ def train_generator(
     whole = TokenBridge(tokenizer.vae, tokenizer.quantizer, model.to(tokenizer.device), *carried)
     return whole.eval(), result
 
+# %% ../nbs/12_cifar.ipynb #fb6e761d
+def _whole_set_figures(model: Tokenizer, samples: Tensor, images: Tensor, judge: nn.Module | None,
+                       training: ImageSet | None) -> dict[str, float]:
+    "Seams of the samples; FD-judge to the test images, of as many training images and of their tokens, too."
+    factor, found = token_pixels(model), dict[str, float]()
+    if factor is not None:
+        found["seam_ratio"] = seam_ratio(samples, factor)
+    if judge is None:
+        return found
+    found["fd_judge"] = fd_judge(judge, samples, images)
+    if training is not None:
+        real = _first(training, len(samples))
+        found["fd_judge_quantized"] = fd_judge(judge, model.reconstruct(real).cpu(), images)
+        found["fd_judge_floor"] = fd_judge(judge, real, images)
+    return found
+
 # %% ../nbs/12_cifar.ipynb #603240f4
 def balanced_labels(
     classes: int,        # number of classes, at least 1
@@ -475,6 +498,7 @@ def measure(
     judge: nn.Module | None = None,      # classifier with `.features`; None: a shipped one of these images
     seed: int = 0,                       # seed of hidden tokens and samples
     progress: bool = False,              # True: show a bar while sampling
+    training_images: ImageSet | None = None,   # for the floor of FD-judge, as many as samples; None: no floor
 ) -> tuple[dict, Tensor | None]:         # metrics, and the samples (classes * per_class, 3, H, W) on the CPU
     "Figures of tokenizer, generator and samples (lesson 11); a judge's only where one knows the images."
     check_seed(seed)
@@ -490,7 +514,9 @@ def measure(
         judge = find_judge(test.classes, test.source, images.shape[-1])
     else:
         check_classes("judge", judge, test.classes)
-    metrics: dict[str, dict] = {"tokenizer": evaluate_tokenizer(model, images, judge, test.labels)}
+    witness = find_judge(test.classes, test.source, images.shape[-1], "witness")
+    metrics: dict[str, dict] = {"tokenizer": evaluate_tokenizer(model, images, judge, test.labels,
+                                                                witness=witness)}
     if not isinstance(model, TokenBridge) or ar is None or training is None:
         return metrics, None
     indices, dials = model.tokenize(images), sampling or model.sampling
@@ -500,7 +526,8 @@ def measure(
     samples = model.detokenize(generate_indices(ar, labels, **asdict(dials), chunk_size=200, seed=seed,
                                                 progress=progress or None)).cpu()
     metrics["samples"] = evaluate_samples(samples, labels, judge, model.detokenize(indices).cpu(),
-                                          test.labels)
+                                          test.labels, witness=witness)
+    metrics["samples"] |= _whole_set_figures(model, samples, images, judge, training_images)
     metrics["samples"] |= {"cfg_scale": dials.cfg_scale, "temperature": dials.temperature,
                            "per_class": per_class}
     return metrics, samples
