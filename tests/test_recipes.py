@@ -365,7 +365,7 @@ def test_images_of_other_classes_are_refused(bridge, tokens, asked):
 
 
 def test_samples_stand_beside_training_images_and_their_tokens(bridge, tokens):
-    """FD-judge to the test images: of the samples, of as many training images, and of what tokens keep of these."""
+    """FD-judge to the test images: of samples, of as many training images, of what tokens keep of these."""
     training, test, judge = three_classes(12), three_classes(30), JudgeNet(tokens.classes).eval()
     metrics, samples = measure(bridge, test, tokens, 2, judge=judge, training_images=training)
     found, first = metrics["samples"], training.images[:len(samples)]
