@@ -256,11 +256,12 @@ def sampling_experiment(
 
 # %% ../nbs/experiments.ipynb #527992d1
 def ship_classifier(
-    name: str,                        # 'features' or 'judge'
+    name: str,                        # 'features', 'judge' or 'witness'
     folder: str | Path,               # folder of the weights
     epochs: float,                    # passes over the training images
     data: str | Path | None = None,   # images, as `load_images` takes them; None: CIFAR-10
     seed: int = 0,                    # seed of initialisation, order and augmentation
+    bf16: bool = False,               # True: products in 16 bits
 ) -> dict:                            # the record data/results/classifier-NAME.json
     "Train one classifier on CIFAR-10, store it, and measure the stored file on the test images."
     check_choice("name", name, tuple(classifier.CLASSIFIERS))
@@ -274,10 +275,10 @@ def ship_classifier(
         curve.append(loss)
         print(f"epoch {epoch}: {loss:.3f}", flush=True)
 
-    losses = classifier.train_classifier(net, training, epochs, seed=seed, on_epoch=on_epoch)
+    losses = classifier.train_classifier(net, training, epochs, seed=seed, on_epoch=on_epoch, bf16=bf16)
     path = Path(folder).expanduser() / f"{name}.safetensors"
     classifier.store_classifier(net, path)
-    command = f"ship_classifier({name!r}, {str(folder)!r}, epochs={epochs}, seed={seed})"
+    command = f"ship_classifier({name!r}, {str(folder)!r}, epochs={epochs}, seed={seed}{', bf16=True' * bf16})"
     reached = classifier.accuracy(classifier.read_classifier(path, name), test)
     record = run_record(command, seed, started, accuracy=reached,
                         data=training.source, epoch_loss=curve,
@@ -442,6 +443,7 @@ MADE_BY = {
     "mask-ratios": "mask_experiment", "sampling-settings": "sampling_experiment",
     "sampling-demo": "sampling_experiment", "sampling-demo-drawn": "sampling_experiment",
     "classifier-features": "ship_classifier", "classifier-judge": "ship_classifier",
+    "classifier-witness": "ship_classifier",
     "classifier-judge-drawn": "ship_judge", "demo-cifar10": "record_demo", "demo-drawn": "record_demo",
     "cifar-tiny": "shipped_figures", "step-profile": "step_profile",
     "full-size": "full_size_experiment", "cifar-tiny-vae": "tokenbridge train-vae",
