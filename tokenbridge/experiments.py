@@ -426,9 +426,10 @@ def _timed_steps(name: str, batch_size: int, steps: int, skipped: int, device: t
             torch.cuda.synchronize()
         times.append(time.time())
         if profile is not None and step >= steps:
-            profile.start() if step == steps else profile.stop()
+            (profile.start if step == steps else profile.stop)()
 
-    config = TrainConfig(steps=steps + (profile is not None), batch_size=batch_size, warmup=4, log_every=1, lr=4e-4)
+    config = TrainConfig(steps=steps + (profile is not None), batch_size=batch_size, warmup=4, log_every=1,
+                         lr=4e-4)
     result = train(model, lambda module, batch, generator: module.loss(*batch, generator),
                    lambda ids, generator: (indices[ids], labels[ids]), 256, config, on_step=tick,
                    progress=False, device=device, **options)
