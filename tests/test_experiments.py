@@ -3,15 +3,17 @@ import base64
 import io
 import shutil
 import time
+from contextlib import contextmanager
 
 import pytest
 from PIL import Image
 
 from tests.tools import notebooks, tiny
-from tokenbridge import benchmark, experiments, files
+from tokenbridge import benchmark, experiments, files, training
 from tokenbridge.classifier import accuracy, read_classifier
 from tokenbridge.data import drawn_images
 from tokenbridge.drawn import DRAWN_CLASSES
+from tokenbridge.model import preset, training_flops
 
 
 def drawn(split, root, limit=None):
@@ -78,9 +80,38 @@ def test_full_size_runs_at_any_size():
     assert rows[0]["peak_gb"] is None
 
 
+@pytest.mark.parametrize("section", list(experiments.SECTIONS))
+def test_each_section_of_full_size_runs_alone(section, monkeypatch, tmp_path):
+    "With two images of the small preset; what it asks of the compiler and of recomputation is noted."
+    asked, plan = [], experiments.SECTIONS[section]
+
+    @contextmanager
+    def compiled(module, wanted=True):   # compiling takes longer than a test may
+        asked.append("compiled" if wanted else "as written")
+        yield
+
+    monkeypatch.setattr(experiments, "layers_compiled", compiled)
+    monkeypatch.setattr(training, "layers_compiled", compiled)
+    recomputed = training.layers_recomputed
+    monkeypatch.setattr(training, "layers_recomputed",
+                        lambda module, which: (asked.append(which), recomputed(module, which))[1])
+    monkeypatch.setattr(files, "results_folder", lambda: tmp_path)
+    found = experiments.full_size_section(section, "drawn-tiny", "cpu", 2, 2)
+    assert files.read_json(tmp_path / f"full-size-{section}.json") == found
+    results = found["results"]
+    assert results["images_per_second"] > 0 and results["batch_size"] == 2
+    assert 5 < len(results["self_ms"]) <= 22 and any("mm" in name for name in results["self_ms"])
+    assert asked == ["compiled"] * plan.compiled + [plan.recompute] * (plan.work == "train")
+    if plan.work == "train":
+        assert len(results["losses"]) == 3   # one step more, for the profile
+        work = training_flops(preset("drawn-tiny").ar) * results["images_per_second"]
+        assert results["tflops"] * 1e12 == pytest.approx(work)
+
+
 def test_every_record_has_a_maker():
     records = {path.stem for path in (notebooks.ROOT / "data" / "results").glob("*.json")}
-    assert records == set(experiments.MADE_BY)
+    measured = {f"full-size-{section}" for section in experiments.SECTIONS}   # where there was a GPU
+    assert records - measured == set(experiments.MADE_BY)
     for maker in set(experiments.MADE_BY.values()):
         assert maker in experiments.__all__ or maker.startswith(("tokenbridge ", "tests.tools.")), maker
 

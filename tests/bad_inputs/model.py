@@ -115,6 +115,12 @@ ROWS = {
          "config.head: expected a HeadConfig, got None"),
         (lambda: m.training_flops(CONFIG, 5), ValueError, "hidden: expected a number in [0, 4], got 5"),
     ],
+    "layers_recomputed": [
+        (lambda: m.layers_recomputed(MODEL, "tail").__enter__(), ValueError,
+         "recompute: expected one of 'none', 'head', 'all', got 'tail'"),
+        (lambda: m.layers_recomputed(torch.nn.Linear(1, 1)).__enter__(), ValueError,
+         "recompute: expected repeated layers to compute twice (an nn.ModuleList) for 'all', got a Linear"),
+    ],
     "PRESETS": "internal: a dictionary, `preset` reads it",
     "preset": [
         (lambda: m.preset("cifar-huge"), ValueError, "preset: expected one of 'cifar-tiny', 'cifar'"),
