@@ -151,7 +151,7 @@ class JudgeNet(Classifier):
 
 # %% ../nbs/classifier.ipynb #a3cb9bf1
 class Strided(nn.Module):
-    "A pre-activation residual block: twice normalise, then convolve; where sizes differ, so does the shortcut."
+    "A pre-activation residual block: it normalises before it convolves, twice."
     body: nn.Sequential        # (b, inputs, h, w) -> (b, outputs, h / stride, w / stride)
     shortcut: nn.Module        # the same shapes
 

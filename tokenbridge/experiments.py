@@ -281,7 +281,8 @@ def ship_classifier(
     losses = classifier.train_classifier(net, training, epochs, seed=seed, on_epoch=on_epoch, bf16=bf16)
     path = Path(folder).expanduser() / f"{name}.safetensors"
     classifier.store_classifier(net, path)
-    command = f"ship_classifier({name!r}, {str(folder)!r}, epochs={epochs}, seed={seed}{', bf16=True' * bf16})"
+    command = f"ship_classifier({name!r}, {str(folder)!r}, epochs={epochs}, seed={seed})"
+    command = command[:-1] + ", bf16=True)" if bf16 else command
     reached = classifier.accuracy(classifier.read_classifier(path, name), test)
     record = run_record(command, seed, started, accuracy=reached,
                         data=training.source, epoch_loss=curve,
