@@ -84,8 +84,10 @@ def preset_and_recipe(
     from tokenbridge.recipes import recipe
     found = preset(options.preset)
     plan = recipe(options.recipe or found.recipe)
-    changes = chosen(options, "kl_weight", "perceptual_weight", "cfg_scale", "temperature")
-    return found, replace(plan, **changes, mirror=plan.mirror and not options.no_mirror)
+    changes = chosen(options, "kl_weight", "perceptual_weight", "cfg_scale", "temperature", "epochs",
+                     "recompute", "classifiers")
+    return found, replace(plan, **changes, mirror=plan.mirror and not options.no_mirror,
+                          samples=plan.samples and not getattr(options, "means", False))
 
 
 def parse_labels(
