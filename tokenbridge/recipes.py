@@ -41,7 +41,7 @@ from .evaluation import evaluate_generator, evaluate_samples, evaluate_tokenizer
 from .files import fingerprint, load_into, loaded, read_json, write_json
 from .generation import SamplingDefaults, generate_indices
 from .latents import LatentSet
-from .model import RECOMPUTE, ARConfig, ARModel, ModelPreset, preset
+from .model import RECOMPUTE, ARConfig, ARModel, ModelPreset, preset, training_flops
 from .optim import TrainConfig, for_epochs
 from .pipeline import TokenBridge, Tokenizer, round_weights_
 from .processes import is_main_process, training_device
@@ -501,12 +501,15 @@ def train_generator(
     carried = name, tokens.classes, sampling or SamplingDefaults()
     _begin_run(folder, resume, TokenBridge(tokenizer.vae, tokenizer.quantizer, None, *carried), config)
     make_batch, loss_fn = _batch_and_loss(tokens, samples)
+    ours = config.head is not None and trainable is None   # else we do not know the operations
+    flops = training_flops(config) if ours else None
     same: dict[str, Any] = {"tokenizer": tokenizer.fingerprints() | tokens.made_by, "data": _which(tokens),
             "shape": non_default(config)} | ({} if samples else {"samples": False})
     if order is not None:
         same["order"] = [int(dim) for dim in order]
     result = train(model, loss_fn, make_batch, len(tokens), schedule, folder, resume, evaluate, on_step,
-                   progress, device, trainable, same, compiled, change=change, recompute=recompute)
+                   progress, device, trainable, same, compiled, change=change, recompute=recompute,
+                   flops=flops)
     model = loaded(lambda: _same_parts(config, levels, first), result.ema, "averaged weights")
     round_weights_(model)
     whole = TokenBridge(tokenizer.vae, tokenizer.quantizer, model.to(tokenizer.device), *carried)
