@@ -110,12 +110,6 @@ ROWS = {
         (lambda: dataclasses.replace(m.PRESETS["cifar"], vae=VAEConfig(factor=4)), ValueError,
          "vae.latent_dims: expected 8, as the generator has it, got 16"),
     ],
-    "layers_recomputed": [
-        (lambda: m.layers_recomputed(MODEL, "half").__enter__(), ValueError,
-         "recompute: expected one of 'none', 'head', 'all', got 'half'"),
-        (lambda: m.layers_recomputed(torch.nn.Linear(2, 2), "head").__enter__(), ValueError,
-         "recompute: expected repeated layers to compute twice"),
-    ],
     "training_flops": [
         (lambda: m.training_flops(m.ARConfig(BACKBONE)), ValueError,
          "config.head: expected a HeadConfig, got None"),
