@@ -458,7 +458,7 @@ def run_cache_latents(
     options: CacheLatents,  # what was typed, and defaults
 ) -> None:
     "Encode images into shards, or, if asked, into indices; every process of a launcher does its share."
-    from tokenbridge.files import write_json
+    from tokenbridge.files import read_json, write_json
     from tokenbridge.latents import cache_latents
     from tokenbridge.training import choose_precision
     started, (on, rank, world) = time.time(), share_of_process(options.on)
@@ -479,6 +479,8 @@ def run_cache_latents(
         print(f"this process has written its shards into {out}; the last process to end completes them")
         return
     left_out = {reason: list(map(str, paths)) for reason, paths in getattr(images, "left_out", {}).items()}
+    if not options.indices:   # files that could not be read, each with the reason
+        left_out["that cannot be read"] = read_json(out / "done.json")["left_out"]
     write_json(out / "record.json", record_of(0, started, images=len(found), source=found.source,
                                               processes=world, left_out=left_out))
     what = "indices" if options.indices else "means and deviations"

@@ -361,4 +361,5 @@ def as_typed(
     typed = re.sub(r"name (\w+) in `change`", r"--change \1", typed)
     typed = typed.replace("--change micro_batches", "--elastic")
     typed = re.sub(r"expected a multiple of factor (\d+), got (\d+)$", _other_factor, typed)
-    return typed.replace("skip_broken=True", "--skip-broken").replace("resume=True", "--resume")
+    return typed.replace("skip_broken=True", "--skip-broken").replace("resume=True", "--resume").replace(
+        "cache_latents", "cache-latents")
