@@ -267,7 +267,7 @@ def list_images(
     skip_broken: bool = False,     # True: broken files and empty class folders are left out; False: an error
     progress: bool = False,        # True: show a bar
     limit: int | None = None,      # number of images, the first ones; None: all
-    open_each: bool = True,        # True: each is opened once now; False: whoever reads them finds broken ones
+    open_each: bool = True,        # True: each is opened once now; False: when it is read
 ) -> Listing:
     "A folder's images with their labels, shuffled, always in the same way, each opened once."
     root = as_path(root)
