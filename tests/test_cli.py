@@ -17,6 +17,7 @@ import tokenbridge
 from tests.tools.own_images import digits, photographs
 from tests.tools.tiny import save_tiny
 from tokenbridge import cli, model, options, shell
+from tokenbridge.data import drawn_images
 from tokenbridge.drawn import DRAWN_CLASSES
 from tokenbridge.generation import SamplingDefaults
 from tokenbridge.optim import TrainConfig
@@ -121,7 +122,9 @@ OF_RECIPES = {"vae": None, "ar": None,   # the TrainConfigs themselves
               "perceptual_weight": (options.TrainVAE, "perceptual_weight"),
               "temperature": (options.Train, "temperature"), "mirror": (options.TrainVAE, "no_mirror"),
               "train_images": (options.Train, "num"), "test_images": (options.Evaluate, "num"),
-              "per_class": (options.Evaluate, "samples")}
+              "per_class": (options.Evaluate, "samples"), "epochs": (options.Train, "epochs"),
+              "micro_batch": (options.Train, "accumulation"), "recompute": (options.Train, "recompute"),
+              "samples": (options.Train, "means"), "classifiers": (options.Train, "classifiers")}
 
 
 @pytest.mark.parametrize("kind", [options.TrainVAE, options.Train])
@@ -166,6 +169,7 @@ def test_settings_reach_the_training(tmp_path, monkeypatch, without_settings):
     typed = ("--steps 40 --batch-size 6 --accumulation 2 --optimizer muon --lr 0.5 --muon-lr 0.25 "
              "--final-lr 0.1 --warmup 7 --schedule trapezoid --cooldown 0.5 --betas 0.8 0.9 "
              "--weight-decay 0.3 --clip-norm 3 --ema-decay 0.5 --precision fp32 --channels-last True "
+             "--decaying matrices --ema-warmup False "
              "--seed 4 --log-every 5 --save-every 6 --eval-every 0")
     line = f"train-vae --data drawn --num 20 --out {tmp_path}"
     assert command(f"{line} {typed} --kl-weight 0.5 --perceptual-weight 0.25 --no-mirror") == 130
@@ -174,7 +178,7 @@ def test_settings_reach_the_training(tmp_path, monkeypatch, without_settings):
         steps=40, batch_size=6, accumulation=2, optimizer="muon", lr=0.5, muon_lr=0.25, final_lr=0.1,
         warmup=7, schedule="trapezoid", cooldown=0.5, betas=(0.8, 0.9), weight_decay=0.3, clip_norm=3,
         ema_decay=0.5, precision="fp32", channels_last=True, seed=4, log_every=5, save_every=6,
-        eval_every=0), 0.5, 0.25)
+        eval_every=0, decaying="matrices", ema_warmup=False), 0.5, 0.25)
     assert named["mirror"] is False
     assert command(f"{line} --recipe demo") == 130
     arguments, named = seen.pop()
@@ -182,6 +186,39 @@ def test_settings_reach_the_training(tmp_path, monkeypatch, without_settings):
     assert arguments[2:] == (plan.vae, plan.kl_weight, plan.perceptual_weight) and named["mirror"] is True
     assert command(f"{line} --steps 28") == 130   # a recipe's warm-up shrinks
     assert seen.pop()[0][2].warmup < 28
+
+
+def test_a_recipe_in_epochs_reaches_the_training(tmp_path, tiny_folder, monkeypatch, without_settings):
+    from tokenbridge import recipes
+    from tokenbridge.latents import cache_latents
+    seen = []
+
+    def note(*arguments, **named):
+        seen.append((arguments[1:4], named))
+        raise KeyboardInterrupt
+
+    model = TokenBridge.from_pretrained(tiny_folder)
+    cache_latents(drawn_images(40), model, tmp_path / "cache", shard_size=16)
+    monkeypatch.setattr(recipes, "train_generator", note)
+    line = f"train --cache {tmp_path / 'cache'} --preset imagenet-l --batch-size 16 --out {tmp_path / 'run'}"
+
+    def asked(typed=""):
+        assert command(f"{line} {typed}") == 130, typed
+        return seen.pop()
+
+    (data, shape, schedule), named = asked()
+    assert (schedule.steps, schedule.warmup) == (2000, 500) and len(data) == 40   # 800 and 200 epochs
+    assert (schedule.clip_norm, schedule.ema_decay, schedule.ema_warmup) == (1.0, 0.9999, True)
+    assert named["recompute"] == "head" and named["samples"] and shape.head.width == 1024
+    assert named["order"] is None and shape.head.num_levels == 7   # this is not KL-16: both are its own
+    (_, shape, schedule), named = asked("--epochs 4 --accumulation 2 --means --recompute none "
+                                        "--classifiers xavier")
+    assert (schedule.steps, schedule.warmup, schedule.accumulation) == (10, 2, 2)
+    assert named["recompute"] == "none" and not named["samples"] and shape.head.classifiers == "xavier"
+    assert asked("--steps 100 --warmup 7")[0][2].warmup == 7
+    (_, shape, schedule), _ = asked("--recipe imagenet-l-official")
+    assert (schedule.steps, schedule.clip_norm, schedule.decaying) == (1000, 3.0, "matrices")
+    assert not schedule.ema_warmup and shape.head.classifiers == "xavier"
 
 
 def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):

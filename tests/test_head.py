@@ -479,3 +479,15 @@ def test_narrow_integers_are_integers():
     context, indices = make_input(head)
     for way in (head, head.cached_logits, head.stepwise_logits):
         assert torch.equal(way(context, indices), way(context, indices.to(torch.uint8)))
+
+
+@pytest.mark.parametrize("kind", ["dimensions", "parallel"])
+def test_classifiers_start_small_or_as_officially(kind):
+    spread = {}
+    for start in ("small", "xavier"):
+        torch.manual_seed(0)
+        head = build(HeadConfig(dims=5, num_levels=7, context_width=24, width=160, kind=kind, heads=2,
+                                    classifiers=start))
+        spread[start] = head.out_weight.std().item()
+        assert not head.out_bias.any()
+    assert abs(spread["small"] - 0.02) < 0.002 and abs(spread["xavier"] - (2 / 167) ** 0.5) < 0.01

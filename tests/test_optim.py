@@ -16,6 +16,7 @@ from tokenbridge.optim import (
     ema_init,
     ema_update_,
     flat_until,
+    for_epochs,
     learning_rate,
     make_optimizers,
     orthogonalize,
@@ -220,3 +221,27 @@ def test_blocks_are_the_layers_of_a_module_list():
     pieces = {named[p]: number for p, number in muon.parts.items()}
     assert pieces == {name: 3 if ".qkv." in name else 6 for name in names
                       if ".qkv." in name or ".modulation." in name}
+
+
+def test_what_decays_the_official_way():
+    "All but vectors and biases: embeddings, positions, and the classifiers that lie in one tensor."
+    from tests.tools.tiny import tiny_model
+    model = tiny_model()
+    ours, theirs = split_parameters(model), split_parameters(model, "matrices")
+    moved = set(theirs["decayed"]) - set(ours["decayed"])
+    assert moved == {"backbone.class_embed.weight", "backbone.encoder_positions",
+                     "backbone.decoder_positions", "backbone.output_positions", "head.dim_embed",
+                     "head.step_embed", "head.token_embed", "head.out_weight"}
+    assert ours["blocks"] == theirs["blocks"] and set(theirs["plain"]) == set(ours["plain"]) - moved
+    assert {"head.out_bias", "backbone.mask_token"} <= set(theirs["plain"])
+    config = TrainConfig(1, weight_decay=0.5, decaying="matrices")
+    (optimizer,) = make_optimizers(model, config)
+    decayed = {id(p) for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
+    assert id(model.head.out_weight) in decayed and id(model.head.out_bias) not in decayed
+
+
+def test_a_constant_average_and_epochs():
+    assert ema_decay_at(0, 0.9999, False) == 0.9999 > ema_decay_at(0, 0.9999)
+    config = TrainConfig(1000, batch_size=32, warmup=250)
+    assert for_epochs(config, 2, 320) == replace(config, steps=20, warmup=5)
+    assert for_epochs(config, 0.01, 10).steps == 1

@@ -277,6 +277,8 @@ def test_broken_files_and_empty_classes_are_errors_or_left_out(tmp_path):
         listing = p.list_images(root, 8, skip_broken=True)
     assert sorted(path.name for path in listing.left_out["that cannot be read"]) == ["x.png", "y.png"]
     assert listing.classes == ("a", "b") and len(listing.paths) == 6
+    (root / "empty").rmdir()
+    assert len(p.list_images(root, 8, open_each=False).paths) == 8, "whoever reads them finds the broken ones"
 
 
 def test_a_truncated_photograph_is_found_when_the_set_is_made(tmp_path):

@@ -2,7 +2,7 @@
 import copy
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -28,6 +28,7 @@ from tokenbridge.recipes import (
     RECIPES,
     fit_quantizer,
     generator_config,
+    known_order,
     load_run,
     measure,
     recipe,
@@ -65,6 +66,28 @@ def test_every_preset_names_a_recipe_of_its_own():
         assert preset.recipe == {"drawn-tiny": "demo-drawn"}.get(name, name)
         assert recipe(preset.recipe) is RECIPES[preset.recipe]
     assert recipe("imagenet-l").vae is None and recipe("imagenet-l").ar.steps == 500_456
+
+
+@pytest.mark.parametrize("name, micro", [("imagenet-b", 64), ("imagenet-l", 64), ("imagenet-h", 32)])
+def test_recipes_of_imagenet_are_in_epochs(name, micro):
+    plan, images = recipe(name), 1_281_167
+    for processes in (1, 8, 32, 2048):
+        config = plan.schedule(images, processes)
+        assert (config.steps, config.warmup) == (plan.ar.steps, plan.ar.warmup) == (500_456, 125_114)
+        assert 2048 // processes // config.accumulation == min(micro, 2048 // processes)
+    assert plan.schedule(images // 10).steps == 50_045 and plan.schedule(images // 10).warmup == 12_511
+    assert plan.schedule(images, 3) == plan.ar      # what `train` says of three processes is said there
+    assert (plan.ar.lr, plan.ar.clip_norm, plan.ar.betas, plan.recompute) == (8e-4, 1.0, (0.9, 0.95), "head")
+    assert recipe("cifar-tiny").schedule(50_000, 8) == recipe("cifar-tiny").ar
+
+
+def test_the_official_code_s_values_are_one_recipe():
+    paper, code = recipe("imagenet-l"), recipe("imagenet-l-official")
+    differ = {name for name, value in asdict(code.ar).items() if value != getattr(paper.ar, name)}
+    assert differ == {"steps", "warmup", "lr", "clip_norm", "ema_warmup", "decaying"}
+    assert (code.epochs, code.classifiers) == (400, "xavier")
+    config = code.schedule(1_281_167, 8)
+    assert (config.steps, config.warmup) == (code.ar.steps, code.ar.warmup) == (250_228, 62_557)
 
 
 def test_a_recipe_says_how_its_model_is_sampled():
@@ -172,7 +195,21 @@ def test_rows_of_classes_are_matched_by_name(bridge, tokens):
         assert name == kept or torch.allclose(value, result.ar.get_parameter(name), atol=2e-2)
 
 
+def test_a_known_order_is_taken_where_the_autoencoder_is_its_own(bridge, tokens, tmp_path):
+    kl16 = VAE(VAEConfig(kind="kl16", image_size=32, latent_dims=16, factor=16, width=32))
+    shape = PRESETS["imagenet-l"]
+    assert known_order(shape, Tokenizer(kl16, Quantizer.gaussian(16, 64))) == shape.order
+    assert known_order(shape, bridge) is None
+    assert known_order(PRESETS["cifar"], Tokenizer(kl16, Quantizer.gaussian(16, 64))) is None
+    order = (4, 2, 0, 1, 3)
+    result, _ = trained(bridge, tokens, None, ONE_STEP, tmp_path, order=order)
+    assert result.ar.head.order.tolist() == list(order)
+    with pytest.raises(ValueError, match="^order: the checkpoint was trained with"):
+        trained(bridge, tokens, None, ONE_STEP, tmp_path, True, order=order[::-1])
+
+
 def test_a_shape_follows_from_the_tokenizer(bridge):
+    assert generator_config(bridge, 3, bridge.ar.config, "xavier").head.classifiers == "xavier"
     shape = generator_config(bridge, ["red", "blue"])
     wide = PRESETS["cifar-tiny"].ar
     assert (shape.backbone.tokens, shape.backbone.dims, shape.backbone.classes) == (16, 5, 2)

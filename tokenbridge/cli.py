@@ -286,10 +286,9 @@ def run_train(
     "Train a generator on a tokenizer's tokens, save the whole model."
     from tokenbridge import recipes
     started, (shape, recipe) = time.time(), preset_and_recipe(options)
-    schedule, device = _schedule(recipe.ar, options), device_of_process(options.on)
+    schedule, device = _generator_schedule(recipe, options), device_of_process(options.on)
     num = recipe.train_images if options.num is None else options.num
     if options.cache is not None:
-        schedule = _without_test_images(schedule, options)
         tokenizer, tokens = _from_cache(options.cache, options, num)
         out, evaluate = writable_folder(options.out), None
     else:
@@ -298,11 +297,13 @@ def run_train(
         images = _training_images(options, num, tokenizer.vae.image_size)
         evaluate = _held_out_costs(tokenizer, options) if schedule.eval_every else None
         tokens = tokenizer.tokenize_set(images, mirror=recipe.mirror, progress=True)
-    config = recipes.generator_config(tokenizer, tokens.classes, shape.ar)
+    config = recipes.generator_config(tokenizer, tokens.classes, shape.ar, recipe.classifiers)
     model, result = recipes.train_generator(
-        tokenizer.cpu(), tokens, config, schedule, out, options.resume, device, evaluate=evaluate,
-        start=tokenizer if options.finetune else None, compiled=options.compiled, recompute=options.recompute,
-        sampling=recipe.sampling, name=shape.name, change=_changeable(options))
+        tokenizer.cpu(), tokens, config, _generator_schedule(recipe, options, len(tokens)), out,
+        options.resume, device, evaluate=evaluate, start=tokenizer if options.finetune else None,
+        compiled=options.compiled, recompute=recipe.recompute, sampling=recipe.sampling, name=shape.name,
+        change=_changeable(options), samples=recipe.samples,
+        order=None if options.finetune else recipes.known_order(shape, tokenizer))
     _save(model, options, started, result, tokens.source)
 
 # %% ../nbs/17_cli.ipynb #b085288f
@@ -331,12 +332,21 @@ def _from_cache(cache: Path, options: Train, num: int | None) -> tuple[Any, Any]
     return tokenizer, known if num is None else known.take(num)
 
 
-def _without_test_images(schedule, options: Train):
-    "The same training, which looks at no test images: a cache has none."
-    if options.eval_every:
+def _generator_schedule(recipe, options: Train, num: int | None = None):
+    "The training on `num` images (None: not known yet), as recipe and options say."
+    from tokenbridge.processes import processes_started
+    if options.means and options.cache is None:
+        raise ValueError("means: expected --cache, without it all tokens are of means")
+    if options.cache is not None and options.eval_every:
         raise ValueError(f"eval_every: expected 0 with --cache, which has no test images, "
                          f"got {options.eval_every}")
-    return replace(schedule, eval_every=0)
+    if options.steps is not None and options.epochs is not None:
+        raise ValueError(f"epochs: expected --steps or --epochs, got both ({options.epochs} epochs)")
+    whole = {"epochs": None} if options.steps is not None or num is None else {}
+    whole |= {"micro_batch": None} if options.accumulation is not None else {}
+    plan = replace(recipe, ar=replace(recipe.ar, **chosen(options, "batch_size")), **whole)
+    found = _schedule(plan.schedule(num or 1, processes_started()), options)
+    return found if options.cache is None else replace(found, eval_every=0)
 
 # %% ../nbs/17_cli.ipynb #9ac02466
 def run_train_judge(
@@ -449,7 +459,7 @@ def run_cache_latents(
     options: CacheLatents,  # what was typed, and defaults
 ) -> None:
     "Encode images into shards, or, if asked, into indices; every process of a launcher does its share."
-    from tokenbridge.files import write_json
+    from tokenbridge.files import read_json, write_json
     from tokenbridge.latents import cache_latents
     from tokenbridge.training import choose_precision
     started, (on, rank, world) = time.time(), share_of_process(options.on)
@@ -470,6 +480,8 @@ def run_cache_latents(
         print(f"this process has written its shards into {out}; the last process to end completes them")
         return
     left_out = {reason: list(map(str, paths)) for reason, paths in getattr(images, "left_out", {}).items()}
+    if not options.indices:   # files that could not be read, each with the reason
+        left_out["that cannot be read"] = read_json(out / "done.json")["left_out"]
     write_json(out / "record.json", record_of(0, started, images=len(found), source=found.source,
                                               processes=world, left_out=left_out))
     what = "indices" if options.indices else "means and deviations"

@@ -305,9 +305,10 @@ def image_folder(
     skip_broken: bool = False,     # True: broken files and empty class folders are left out; False: an error
     progress: bool = False,        # True: show a bar
     limit: int | None = None,      # number of images, the first ones; None: all
+    open_each: bool = True,        # False: broken files are found when they are read, not now
 ) -> FolderSet:
     "A folder's images, shuffled, always in the same way; each file is opened once now, and read when needed."
-    found = list_images(root, size, split, background, skip_broken, progress, limit)
+    found = list_images(root, size, split, background, skip_broken, progress, limit, open_each)
     return FolderSet(found.paths, found.labels, found.classes, str(as_path(root)), size, background,
                      found.left_out)
 

@@ -69,6 +69,7 @@ class HeadConfig:
     norm_eps: float = 1e-6             # epsilon of the LayerNorms
     official_first_step: bool = False  # sample as the official code does, not as it trains (lesson 16)
     kind: str = "dimensions"           # 'dimensions': one dimension after the other; 'parallel': all at once
+    classifiers: str = "small"         # weights at the start: 'small', deviation 0.02; 'xavier', as official
 
     def __post_init__(self):
         for name in ("dims", "context_width", "width", "blocks", "heads"):
@@ -79,10 +80,19 @@ class HeadConfig:
         check_number("norm_eps", self.norm_eps, 0, open_low=True)
         check_choice("official_first_step", self.official_first_step, (False, True))
         check_choice("kind", self.kind, ("dimensions", "parallel"))
+        check_choice("classifiers", self.classifiers, ("small", "xavier"))
         if self.width % self.heads:
             raise ValueError(f"heads: expected a divisor of the width {self.width}, got {self.heads}")
         if self.kind == "parallel" and self.official_first_step:
             raise ValueError("official_first_step: expected False, the parallel head has no steps, got True")
+
+
+def _start_classifiers(weight: Tensor, config: HeadConfig) -> None:
+    "Fill the weights (d, k, width) of the classifiers as the configuration wants it."
+    for classifier in weight.detach().unbind() if config.classifiers == "xavier" else ():
+        nn.init.xavier_uniform_(classifier)
+    if config.classifiers == "small":
+        nn.init.normal_(weight, std=0.02)
 
 # %% ../nbs/06_head.ipynb #4fbc6ec0
 def _permutation(order, dims: int) -> list[int]:
@@ -191,7 +201,7 @@ class ParallelHead(_LogitsHead):
         self.out_weight = nn.Parameter(torch.empty(config.dims, config.num_levels, config.width))
         self.out_bias = nn.Parameter(torch.zeros(config.dims, config.num_levels))
         init_weights(self)
-        nn.init.normal_(self.out_weight, std=0.02)
+        _start_classifiers(self.out_weight, config)
 
     def forward(
         self,
@@ -244,9 +254,9 @@ class DimensionTransformer(nn.Module):
     def reset_parameters(self) -> None:
         "Xavier for the matrices, modulations zero, token embeddings N(0, 1), all other vectors small."
         init_weights(self)
-        nn.init.normal_(self.token_embed)
-        for vectors in (self.dim_embed, self.step_embed, self.out_weight):
-            nn.init.normal_(vectors, std=0.02)
+        for vectors, std in ((self.token_embed, 1.0), (self.dim_embed, 0.02), (self.step_embed, 0.02)):
+            nn.init.normal_(vectors, std=std)
+        _start_classifiers(self.out_weight, self.config)
 
     def modulations(
         self,

@@ -46,9 +46,11 @@ class Settings:
     schedule: Literal["cosine", "constant", "trapezoid"] | None = None  # learning rate after the warm-up
     cooldown: float | None = None  # share of the steps over which a trapezoid falls to zero, 0 to 1
     betas: tuple[float, float] | None = None  # AdamW's two memories, each in [0, 1)
-    weight_decay: float | None = None  # decay of layers' weights; vectors and embeddings have none
+    weight_decay: float | None = None  # decay of weights, of those that --decaying names
+    decaying: Literal["layers", "matrices"] | None = None  # layers: their weights; matrices: embeddings, too
     clip_norm: float | None = None  # longest gradient that passes unscaled
     ema_decay: float | None = None  # share of the averaged weights that stays in a step, 0 to 1
+    ema_warmup: bool | None = None  # False: that share from the first step on, not a smaller one at first
     channels_last: bool | None = None  # memory format for convolutional networks
     log_every: int | None = None  # steps between two rows of the history
     save_every: int | None = None  # steps between two checkpoints
@@ -103,6 +105,7 @@ class _Train:
     data: Data = None
     preset: str = "cifar-tiny"  # widths and depths: cifar-tiny, cifar, drawn-tiny, imagenet-b, -l, -h
     steps: int | None = None  # optimizer steps; None: as the recipe says
+    epochs: float | None = None  # passes over the images, in place of --steps; None: as the recipe says
     batch_size: int | None = None  # images per step; None: as the recipe says
     lr: float | None = None  # AdamW's peak learning rate; None: as the recipe says
     no_mirror: bool = False  # never mirror an image: for digits, letters, signs
@@ -120,8 +123,10 @@ class Train(Files, Settings, _Train):
     cfg_scale: float | None = None  # guidance that the model will carry, 1: none; None: as the recipe says
     temperature: float | None = None  # temperature that the model will carry; None: as the recipe says
     compiled: bool = False  # translate blocks with torch.compile: takes a compiler and a minute, for GPUs
-    # to save memory: whose activations are computed twice, not kept; gradients stay the same
-    recompute: Literal["none", "head", "all"] = "none"
+    # to save memory: whose activations are computed twice, not kept; None: as the recipe says
+    recompute: Literal["none", "head", "all"] | None = None
+    means: bool = False  # with --cache: learn the posteriors' means, not fresh samples of them
+    classifiers: Literal["small", "xavier"] | None = None  # how the head's classifiers start
 
 # %% ../nbs/options.ipynb #99c844db
 @dataclass(frozen=True)
@@ -356,4 +361,5 @@ def as_typed(
     typed = re.sub(r"name (\w+) in `change`", r"--change \1", typed)
     typed = typed.replace("--change micro_batches", "--elastic")
     typed = re.sub(r"expected a multiple of factor (\d+), got (\d+)$", _other_factor, typed)
-    return typed.replace("skip_broken=True", "--skip-broken").replace("resume=True", "--resume")
+    return typed.replace("skip_broken=True", "--skip-broken").replace("resume=True", "--resume").replace(
+        "cache_latents", "cache-latents")

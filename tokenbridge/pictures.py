@@ -267,6 +267,7 @@ def list_images(
     skip_broken: bool = False,     # True: broken files and empty class folders are left out; False: an error
     progress: bool = False,        # True: show a bar
     limit: int | None = None,      # number of images, the first ones; None: all
+    open_each: bool = True,        # True: each is opened once now; False: when it is read
 ) -> Listing:
     "A folder's images with their labels, shuffled, always in the same way, each opened once."
     root = as_path(root)
@@ -285,7 +286,9 @@ def list_images(
     if cut:
         tenth = max(1, len(found) // 10)
         found = found[:-tenth] if split == "train" else found[-tenth:]
-    found = _sound(found[:limit], int(size), colour, skip_broken, progress, noted)
+    found = found[:limit]
+    if open_each:
+        found = _sound(found, int(size), colour, skip_broken, progress, noted)
     if not found:
         raise ValueError(f"{root}: expected images that can be read, found none"
                          + (f" for split {split!r}" if split else ""))

@@ -84,8 +84,10 @@ def preset_and_recipe(
     from tokenbridge.recipes import recipe
     found = preset(options.preset)
     plan = recipe(options.recipe or found.recipe)
-    changes = chosen(options, "kl_weight", "perceptual_weight", "cfg_scale", "temperature")
-    return found, replace(plan, **changes, mirror=plan.mirror and not options.no_mirror)
+    changes = chosen(options, "kl_weight", "perceptual_weight", "cfg_scale", "temperature", "epochs",
+                     "recompute", "classifiers")
+    return found, replace(plan, **changes, mirror=plan.mirror and not options.no_mirror,
+                          samples=plan.samples and not getattr(options, "means", False))
 
 
 def parse_labels(
@@ -160,7 +162,9 @@ def images_to_cache(
         raise FileNotFoundError(f"images: expected one of {', '.join(SOURCES)} or a folder, got {home}")
     parts = {path.name for path in home.iterdir() if path.is_dir()}
     split = "train" if {"train"} <= parts <= {"train", "val", "test"} else None
-    found = image_folder(home, size, split, options.background, options.skip_broken, progress=True)
+    # a cache of latents finds broken files while it encodes, and loses nothing by it
+    found = image_folder(home, size, split, options.background, options.skip_broken, progress=True,
+                         open_each=options.indices)
     try:   # folders called by WordNet ids: names that a person can type
         names = imagenet_classes(found.classes)
     except ValueError:

@@ -298,7 +298,7 @@ def _update(run: _Run, scalars: dict[str, Tensor]) -> dict[str, float]:
             group["lr"] = group["peak_lr"] * factor
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-    ema_update_(run.ema, run.trained, ema_decay_at(run.step, config.ema_decay))
+    ema_update_(run.ema, run.trained, ema_decay_at(run.step, config.ema_decay, config.ema_warmup))
     run.step += 1
     return numbers
 

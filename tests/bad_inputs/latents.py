@@ -60,6 +60,9 @@ ROWS = {
     "LatentSet.moments": [
         (lambda: latents().moments(torch.tensor([-1])), ValueError, "ids: expected integers in [0, 2], got"),
     ],
+    "LatentSet.means": [
+        (lambda: latents().means(0), ValueError, "num: expected an integer of at least 1"),
+    ],
     "LatentSet.take": [
         (lambda: latents().take(0), ValueError, "num: expected an integer of at least 1"),
     ],

@@ -62,6 +62,8 @@ ROWS = {
         (config(weight_decay=-0.1), ValueError, "weight_decay: expected a number"),
         (config(clip_norm=0), ValueError, "clip_norm: expected a number above 0.0, got 0"),
         (config(ema_decay=1.1), ValueError, "ema_decay: expected a number in [0.0, 1.0], got 1.1"),
+        (config(decaying="all"), ValueError, "decaying: expected one of 'layers', 'matrices', got 'all'"),
+        (config(ema_warmup="yes"), ValueError, "ema_warmup: expected one of True, False, got 'yes'"),
         (config(precision="fp16"), ValueError,
          "precision: expected one of 'auto', 'fp32', 'bf16', got 'fp16'"),
         (config(seed=-1), ValueError, "seed: expected an integer in [0, 9223372036854775807], got -1"),
@@ -76,6 +78,10 @@ ROWS = {
     "shortened": [
         (lambda: t.shortened(CONFIG, 0), ValueError, "steps: expected an integer of at least 1, got 0"),
         (lambda: t.shortened(CONFIG, 2.5), ValueError, "steps: expected an integer"),
+    ],
+    "for_epochs": [
+        (lambda: t.for_epochs(CONFIG, 0, 10), ValueError, "epochs: expected a number above 0, got 0"),
+        (lambda: t.for_epochs(CONFIG, 1, 0), ValueError, "num: expected an integer of at least 1, got 0"),
     ],
     "learning_rate": [
         (lambda: t.learning_rate(-1, CONFIG), ValueError, "step: expected an integer of at least 0, got -1"),
@@ -98,7 +104,10 @@ ROWS = {
         (lambda: swap({"wieght": torch.ones(1, 1)}), ValueError,
          "tensors: expected names of parameters, got 'wieght'"),
     ],
-    "split_parameters": "internal: sorts the parameters of any module, none is wrong",
+    "split_parameters": [
+        (lambda: t.split_parameters(nn.Linear(1, 1), "all"), ValueError,
+         "decaying: expected one of 'layers', 'matrices', got 'all'"),
+    ],
     "orthogonalize": [
         (lambda: t.orthogonalize(torch.ones(2, 2)), ValueError,
          "matrices: expected shape (m rows columns), got shape (2, 2)"),
