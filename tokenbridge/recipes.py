@@ -21,6 +21,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+# %% ../nbs/12_cifar.ipynb #161cdff8
 from tokenbridge.evaluation import (
     evaluate_generator,
     evaluate_samples,
