@@ -180,6 +180,15 @@ def test_training_runs_in_bf16_and_resumes(tmp_path):
     for name, value in whole.ema.items():
         torch.testing.assert_close(halves.ema[name], value, rtol=1e-3, atol=1e-3)
     assert [row["step"] for row in halves.history] == list(range(1, 9))
+    assert all(0 < row["peak_memory_gb"] < 200 and row["images_per_second"] > 0 for row in halves.history)
+
+
+def test_a_section_of_full_size_names_kernels():
+    from tokenbridge.experiments import full_size_section
+    for section in ("train-32-recompute", "generate-64"):
+        found = full_size_section(section, "cifar-tiny", "cuda", 8, 4, kept=False)["results"]
+        assert found["peak_gb"] > 0 and len(found["self_ms"]) > 5
+        assert not any(name.startswith("aten::") for name in found["self_ms"]), "kernels, not operations"
 
 
 @pytest.mark.parametrize("kind", ["masked", "causal"])

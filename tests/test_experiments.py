@@ -150,3 +150,11 @@ def test_a_demo_is_kept_with_its_samples(monkeypatch, tmp_path, tiny_folder):
     assert kept["command"] == "tokenbridge demo --data drawn --seed 3 --precision fp32"
     picture = Image.open(io.BytesIO(base64.b64decode(kept["results"]["samples_png"])))
     assert picture.width > 100 and len(picture.convert('L').getcolors(256)) > 10
+
+
+def test_a_checkpoint_is_written_and_read(tmp_path):
+    found = experiments.checkpoint_experiment(None, "cifar-tiny", tmp_path)["results"]
+    assert found["gigabytes"] * 1e9 > 16 * found["parameters"] and not list(tmp_path.iterdir())
+    assert all(found[part]["seconds"] > 0 for part in ("write", "check", "read"))
+    if (most := found["write"]["gb_beside_the_states"]) is not None:   # no second copy of the states
+        assert most < 0.5 * found["gigabytes"]

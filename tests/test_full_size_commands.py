@@ -117,8 +117,13 @@ def test_official_weights_become_pictures_in_two_commands(tmp_path, monkeypatch,
 
 def test_from_a_folder_to_a_figure(place, capsys):
     "Train on a cache, convert the unfinished run, draw, measure."
-    line = f"train --cache cache --out run {SHORT}"
+    line = f"train --cache cache --out run --keep-every 1 {SHORT}"
     assert command(line) == 0
+    for run, states in (("run", "run/model.safetensors"),
+                        ("run/milestones/step-000001", "step-000001/state.json")):
+        assert command(f"convert --run {run} --out model") == 0
+        source = json.loads(Path("model/record.json").read_text())["results"]["sources"]
+        assert source["states"] == states and TokenBridge.from_pretrained("model").ar is not None
     record = json.loads(Path("run/record.json").read_text())["results"]
     assert record["steps"] == 2 and record["images"] == "photos"
     trained = TokenBridge.from_pretrained("run")

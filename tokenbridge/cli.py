@@ -44,6 +44,7 @@ from tokenbridge.shell import (
     about_model,
     choose_device,
     chosen,
+    convert_run,
     device_of_process,
     different,
     find_images,
@@ -419,7 +420,9 @@ def run_convert(
         raise ValueError(f"vae: expected either --vae FILE or --run FOLDER, got "
                          f"{'none' if options.run is None else 'both'}")
     if options.run is not None:
-        model = _convert_run(options.run, options)
+        if options.model is not None:
+            raise ValueError("model: expected none with --run, which has a generator of its own")
+        model = convert_run(options.run, options.out)
     else:
         assert options.vae is not None
         settings = {"official_first_step": options.official_first_step} | chosen(options, "heads")
@@ -428,31 +431,6 @@ def run_convert(
                                  command=typed_line())
     what = "a tokenizer" if model.ar is None else f"a model of {model.ar.classes} classes"
     print(f"{what}, in {options.out}; `tokenbridge info {options.out}` says more")
-
-# %% ../nbs/17_cli.ipynb #253723c9
-def _convert_run(run: Path, options: Convert):
-    "Write the averages of a run as a model of its own."
-    from tokenbridge.files import file_hash, write_json
-    from tokenbridge.recipes import load_run
-    if options.model is not None:
-        raise ValueError("model: expected none with --run, which has a generator of its own")
-    if options.out.resolve() == run.resolve():
-        raise ValueError("out: expected another folder than that of the run")
-    started, model = time.time(), load_run(run)
-    model.save_pretrained(writable_folder(options.out))
-    states = _states_of(run)
-    source = {"run": run.name, "states": f"{states.parent.name}/{states.name}", "sha256": file_hash(states)}
-    write_json(options.out / "record.json", record_of(0, started, sources=source))
-    return model
-
-
-def _states_of(run: Path) -> Path:
-    "The file that `load_run` goes by: of a milestone, of the finished model or of the newest checkpoint."
-    from tokenbridge.checkpoints import newest_checkpoint
-    finished, newest = run / "model.safetensors", newest_checkpoint(run)
-    states = (newest or run) / "state.json"
-    newer = finished.is_file() and (newest is None or finished.stat().st_mtime >= states.stat().st_mtime)
-    return finished if newer else states
 
 # %% ../nbs/17_cli.ipynb #90ccf603
 def run_cache_latents(

@@ -6,19 +6,31 @@
 __all__ = ['SETTINGS', 'FULL_SIZES', 'SECTIONS', 'MADE_BY', 'picture_base64', 'vae_experiment', 'collect_sweep',
            'optimizer_experiment', 'mask_experiment', 'sampling_experiment', 'ship_classifier', 'ship_judge',
            'record_demo', 'shipped_figures', 'record_benchmark', 'step_profile', 'full_size_experiment', 'Section',
-           'full_size_section']
+           'full_size_section', 'checkpoint_experiment']
 
 # %% ../nbs/experiments.ipynb #ae947632
+import os
+import re
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor, nn
 
+# %% ../nbs/experiments.ipynb #e4900d54
+from tokenbridge.checkpoints import (
+    Checkpoint,
+    all_checkpoints,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
 from tokenbridge.evaluation import (
     evaluate_generator,
     evaluate_samples,
@@ -530,6 +542,54 @@ def full_size_section(
     command = f"full_size_section({section!r}, {size!r}, {device!r}, {batch_size}, {steps})"
     return keep(run_record(command, 0, started, section=asdict(plan) | {"batch_size": batch_size}, **found))
 
+# %% ../nbs/experiments.ipynb #b51b2bb4
+def _states(size: str) -> tuple[ARModel, Checkpoint]:
+    "A model, and the checkpoint of a training with AdamW that has done a step."
+    model = _random_model(size, torch.device("cpu"))
+    weights = model.state_dict()
+    averages = {name: value.clone() for name, value in weights.items()}
+    memories = {f"{name}|{entry}": torch.full_like(p, 0.5) for name, p in model.named_parameters()
+                for entry in ("exp_avg", "exp_avg_sq")}
+    return model, Checkpoint(1, {}, weights, averages, memories, [], {})
+
+
+def _observed(work: Callable) -> dict[str, float | None]:
+    "Seconds by the clock and of the processor, and by how much the process grew meanwhile."
+    def gigabytes(entry: str) -> float:
+        return int(re.findall(rf"{entry}:\s+(\d+) kB", status.read_text())[0]) * 1024 / 1e9
+
+    status, high_water = Path("/proc/self/status"), Path("/proc/self/clear_refs")   # Linux
+    if told := os.access(high_water, os.W_OK):
+        high_water.write_text("5")
+        before = gigabytes("VmRSS")
+    clock, processor = time.perf_counter(), time.process_time()
+    work()
+    return {"seconds": time.perf_counter() - clock, "processor_seconds": time.process_time() - processor,
+            "gb_beside_the_states": gigabytes("VmHWM") - before if told else None}
+
+# %% ../nbs/experiments.ipynb #9394d02d
+def checkpoint_experiment(
+    name: str | None = "checkpoint-large",   # the record is data/results/NAME.json; None: it is only returned
+    size: str = "imagenet-l",                # preset whose model is written
+    folder: str | Path | None = None,        # where it is written, for a while; None: the system's own place
+) -> dict:                                   # the record
+    "Seconds and memory of writing and reading a checkpoint in one process."
+    keep, started = _keeper(name), time.time()
+    model, states = _states(size)
+    tensors = [*states.model.values(), *states.ema.values(), *states.optimizer.values()]
+    total = sum(tensor.nbytes for tensor in tensors)
+    with TemporaryDirectory(dir=folder) as place:
+        if (free := shutil.disk_usage(place).free) < 1.1 * total:
+            raise ValueError(f"folder: expected {1.1 * total / 1e9:.1f} GB of free space, "
+                             f"got {free / 1e9:.1f}")
+        rows = {"write": _observed(lambda: save_checkpoint(place, states)),
+                "check": _observed(lambda: newest_checkpoint(place))}
+        whole = all_checkpoints(place)[-1]
+        rows["read"] = _observed(lambda: model.load_state_dict(load_checkpoint(whole, checked=True).model))
+    command = f"checkpoint_experiment({name!r}, {size!r})"
+    return keep(run_record(command, 0, started, preset=size, parameters=count_parameters(model),
+                           gigabytes=total / 1e9, **rows))
+
 # %% ../nbs/experiments.ipynb #39cee4f7
 MADE_BY = {
     "vae-mse": "vae_experiment", "vae-perceptual": "vae_experiment", "vae-kl-1e-6": "vae_experiment",
@@ -544,6 +604,7 @@ MADE_BY = {
     "cifar-tiny-ar": "tokenbridge train", "benchmark": "tokenbridge benchmark",
     "benchmark-bf16": "tokenbridge benchmark", "benchmark-compiled": "tokenbridge benchmark",
     "benchmark-gpu-64": "tokenbridge benchmark", "benchmark-gpu-1024": "tokenbridge benchmark",
+    "checkpoint-large": "checkpoint_experiment",
     "lowest-versions": "tests.tools.lowest",
 }
 

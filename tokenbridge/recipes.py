@@ -21,6 +21,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+# %% ../nbs/12_cifar.ipynb #161cdff8
 from tokenbridge.evaluation import (
     evaluate_generator,
     evaluate_samples,
@@ -41,6 +42,7 @@ from tokenbridge.vae import (
     vae_loss,
 )
 
+# %% ../nbs/12_cifar.ipynb #1acc4798
 from .checkpoints import all_checkpoints, load_checkpoint, newest_checkpoint
 from .checks import check_choice, check_int, check_number, check_seed, config_from_dict, non_default
 from .classifier import check_classes, find_judge, load_classifier

@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['choose_device', 'device_of_process', 'share_of_process', 'in_precision', 'chosen', 'preset_and_recipe',
            'parse_labels', 'open_model', 'find_images', 'images_to_cache', 'read_judge', 'writable_folder',
-           'writable_file', 'part_of_a_name', 'different', 'about_machine', 'about_model', 'typed_line', 'record_of',
-           'print_rows', 'one_line']
+           'writable_file', 'part_of_a_name', 'different', 'convert_run', 'about_machine', 'about_model', 'typed_line',
+           'record_of', 'print_rows', 'one_line']
 
 # %% ../nbs/shell.ipynb #63793b13
 import os
 import re
 import shlex
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -225,6 +226,32 @@ def different(
         seen.add(free)
         result.append(free)
     return result
+
+# %% ../nbs/shell.ipynb #ee2cd0a7
+def convert_run(
+    run: Path,   # folder of `train`, whether it has ended or not, or one of its milestones
+    out: Path,   # folder for the model
+):               # TokenBridge
+    "Write the averages of a run as a model of its own."
+    from tokenbridge.files import file_hash, write_json
+    from tokenbridge.recipes import load_run
+    if out.resolve() == run.resolve():
+        raise ValueError("out: expected another folder than that of the run")
+    started, model = time.time(), load_run(run)
+    model.save_pretrained(writable_folder(out))
+    states = _states_of(run)
+    source = {"run": run.name, "states": f"{states.parent.name}/{states.name}", "sha256": file_hash(states)}
+    write_json(out / "record.json", record_of(0, started, sources=source))
+    return model
+
+
+def _states_of(run: Path) -> Path:
+    "The file that `load_run` goes by: of a milestone, of the finished model or of the newest checkpoint."
+    from tokenbridge.checkpoints import newest_checkpoint
+    finished, newest = run / "config.json", newest_checkpoint(run)
+    states = (newest or run) / "state.json"
+    newer = finished.is_file() and (newest is None or finished.stat().st_mtime >= states.stat().st_mtime)
+    return run / "model.safetensors" if newer else states
 
 # %% ../nbs/shell.ipynb #2f29439f
 def about_machine(

@@ -81,6 +81,10 @@ ROWS = {
          "per_class: expected an integer of at least 2, got 1"),
         (lambda: experiments.shipped_figures(seed=-1), ValueError, "seed: expected an integer in"),
     ],
+    "checkpoint_experiment": [
+        (lambda: experiments.checkpoint_experiment("../x"), ValueError, "name: expected letters"),
+        (lambda: experiments.checkpoint_experiment(None, "cifar-giant"), ValueError, "cifar-giant"),
+    ],
     "full_size_experiment": [
         (lambda: experiments.full_size_experiment(None, device="gpu"), ValueError, "device: expected"),
         (lambda: experiments.full_size_experiment(None, steps=4, device="cpu"), ValueError,

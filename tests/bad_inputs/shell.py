@@ -25,6 +25,7 @@ ROWS = {
     "read_judge": [
         (lambda: shell.read_judge(A_FILE.with_name("none")), FileNotFoundError, "judge: no such file: "),
     ],
+    "convert_run": "internal: see the row 'command convert' in cli",
     "chosen": "internal: reads what was parsed",
     "preset_and_recipe": "internal: see the rows of train-vae and train in cli",
     "find_images": "internal: see the rows of the commands in cli",
