@@ -15,7 +15,11 @@ save_tensors(FOLDER / "foreign.safetensors", {"x": torch.zeros(1)})
 save_tensors(FOLDER / "odd.safetensors", {"x": torch.zeros(1)}, {"classes": "{"})
 
 ROWS = {
-    "CLASSIFIERS": "internal: a table of the two classes",
+    "CLASSIFIERS": "internal: a table of the classes",
+    "AnyClassifier": "internal: a type",
+    "Strided": "internal: a block inside WitnessNet",
+    "WitnessNet": [(lambda: c.WitnessNet()(torch.zeros(1, 1, 32, 32)), ValueError,
+                    "images: expected shape (b 3 h w)")],
     "conv_bn": "internal: a row of layers inside FeatureNet",
     "Residual": "internal: a block inside FeatureNet",
     "conv_gelu": "internal: a row of layers inside JudgeNet",
@@ -50,7 +54,7 @@ ROWS = {
         (lambda: c.read_classifier(FOLDER / "none.safetensors"), OSError, "none.safetensors"),
         (lambda: c.read_classifier(FOLDER / "odd.safetensors"), ValueError, "its header cannot be read"),
         (lambda: c.read_classifier(FOLDER / "none.safetensors", "eye"), ValueError,
-         "name: expected one of 'features', 'judge', got 'eye'"),
+         "name: expected one of 'features', 'judge', 'witness', got 'eye'"),
     ],
     "describe_classifier": [
         (lambda: c.describe_classifier(FOLDER / "foreign.safetensors", ["a"], "", 32), ValueError,
@@ -66,5 +70,5 @@ ROWS = {
         (lambda: c.train_judge(DATA, lr=0), ValueError, "lr: expected a number above 0"),
     ],
     "load_classifier": [(lambda: c.load_classifier("eye"), ValueError,
-                         "name: expected one of 'features', 'judge', got 'eye'")],
+                         "name: expected one of 'features', 'judge', 'witness', got 'eye'")],
 }

@@ -72,6 +72,16 @@ ROWS = {
          "labels: expected shape (N), N = 2"),
         (lambda: e.class_agreement(JUDGE, IMAGES, LABELS.float()), ValueError, "labels: expected int values"),
     ],
+    "fd_judge": [
+        (lambda: e.fd_judge(nn.Identity(), IMAGES, IMAGES), ValueError, "judge: expected a module with a method"),
+        (lambda: e.fd_judge(JUDGE, IMAGES[:1], IMAGES), ValueError, "features: expected at least two images"),
+    ],
+    "seam_ratio": [
+        (lambda: e.seam_ratio(IMAGES, 1), ValueError, "factor: expected an integer of at least 2, got 1"),
+        (lambda: e.seam_ratio(IMAGES, 5), ValueError, "factor: expected a divisor of height and width"),
+        (lambda: e.seam_ratio(IMAGES[0], 4), ValueError, "images: expected shape (b 3 h w)"),
+    ],
+    "token_pixels": "internal: what `measure` asks of a tokenizer that was checked",
     "level_usage": [
         (lambda: e.level_usage(INDICES + 7, 7), ValueError, "indices: expected integers in [0, 6], got 7"),
         (lambda: e.level_usage(INDICES.float(), 7), ValueError, "indices: expected int values"),

@@ -44,7 +44,7 @@ ROWS = {
          "rounds: expected an integer of at least 1, got -1"),
     ],
     "ship_classifier": [(lambda: experiments.ship_classifier("eye", Path('runs'), 1), ValueError,
-                         "name: expected one of 'features', 'judge', got 'eye'")],
+                         "name: expected one of 'features', 'judge', 'witness', got 'eye'")],
     "ship_judge": [
         (lambda: experiments.ship_judge("runs", "no such"), ValueError, "name: expected letters"),
         (lambda: experiments.ship_judge("runs", "no-such"), FileNotFoundError,
