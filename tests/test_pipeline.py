@@ -829,3 +829,16 @@ def test_loading_moves_no_random_numbers(tiny_folder):
     VAE.from_pretrained(tiny_folder)
     TokenBridge.from_pretrained(tiny_folder)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_saving_builds_no_second_model(tmp_path, monkeypatch):
+    "What is read back before a byte is written has the very tensors that are to be stored."
+    bridge, seen, load_into = TokenBridge.from_pretrained(save_tiny(tmp_path / "a")), [], folders.load_into
+    monkeypatch.setattr(folders, "load_into", lambda *given, **options: (
+        seen.append(load_into(*given, **options)), seen[-1])[1])
+    drawn = torch.get_rng_state()
+    bridge.save_pretrained(tmp_path / "b")
+    assert torch.equal(drawn, torch.get_rng_state()) and len(seen) == 2
+    for ours, built in zip((bridge.vae, bridge.ar), seen):
+        for name, value in ours.state_dict().items():
+            assert built.state_dict()[name].data_ptr() == value.data_ptr(), name

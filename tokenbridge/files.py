@@ -229,6 +229,7 @@ def load_into(
     tensors: Mapping[str, Tensor],            # name -> tensor, the module's names
     source: str | Path,                       # where the tensors come from, for the message
     allow_missing: tuple[str, ...] = (),      # names that may be absent; the module keeps what it has
+    assign: bool = False,                     # True: the module takes these very tensors, no copies of them
 ) -> _Module:                                 # the same module
     "Load a state dictionary strictly: an error names what is missing, extra, misshapen or not finite."
     own = module.state_dict()
@@ -243,9 +244,10 @@ def load_into(
             raise ValueError(f"{source}: {name}: expected {own[name].dtype}, got {tensor.dtype}")
         finite = not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
         # a module with infinities, such as a mask's, may keep them
-        if not finite and (bool(torch.isnan(tensor).any()) or bool(torch.isfinite(own[name]).all())):
+        if not finite and (bool(torch.isnan(tensor).any()) or own[name].is_meta
+                           or bool(torch.isfinite(own[name]).all())):
             raise ValueError(f"{source}: {name}: holds NaN or infinite values")
-    module.load_state_dict(dict(tensors), strict=not allow_missing)
+    module.load_state_dict(dict(tensors), strict=not allow_missing, assign=assign)
     return module
 
 # %% ../nbs/files.ipynb #73923a7a

@@ -9,7 +9,7 @@ __all__ = ['model_config', 'read_config', 'read_folder', 'folder_content', 'remo
 import copy
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -132,12 +132,21 @@ def _from_format_1(config: dict[str, Any], path: Path) -> dict[str, Any]:
     return config
 
 # %% ../nbs/folders.ipynb #42f37699
-def _read_vae(config: Any, tensors: dict[str, Tensor], folder: Path, given: Any) -> Any:
+def _built(make: Callable[[], Any], tensors: dict[str, Tensor], source: str, shared: bool) -> Any:
+    "A new module with these values; a shared one has no numbers but theirs, and is looked at only."
+    if not shared:
+        return loaded(make, tensors, source)
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        module = make()
+    return load_into(module, tensors, source, assign=True)
+
+
+def _read_vae(config: Any, tensors: dict[str, Tensor], folder: Path, given: Any, shared: bool) -> Any:
     "The autoencoder: built, or the given one, filled."
     source = f"{folder / 'model.safetensors'} (vae)"
     shape = config_from_dict(VAEConfig, config, str(folder / "config.json"))
     if given is None:
-        return loaded(lambda: VAE(shape).float(), tensors, source)   # whatever torch's default is
+        return _built(lambda: VAE(shape).float(), tensors, source, shared)   # whatever torch's default is
     check_autoencoder(given)
     return load_into(given, tensors, source)
 
@@ -189,7 +198,7 @@ def _read_quantizer(config: Any, tensors: dict[str, Tensor], folder: Path) -> Qu
 
 # %% ../nbs/folders.ipynb #806a3240
 def _read_ar(config: dict[str, Any], tensors: dict[str, Tensor], levels: Tensor, folder: Path,
-             given: ARModel | None) -> ARModel:
+             given: ARModel | None, shared: bool) -> ARModel:
     "The AR model: built, or the given one, filled."
     source, own = f"{folder / 'model.safetensors'} (ar)", config["own_parts"]
     shape = config_from_dict(ARConfig, config["ar"], str(folder / "config.json"))
@@ -198,7 +207,7 @@ def _read_ar(config: dict[str, Any], tensors: dict[str, Tensor], levels: Tensor,
             parts = ", ".join(f"{name}=..." for name in own)
             raise ValueError(f"{folder}: ar: its {' and '.join(own)} cannot be built from a file, call "
                              f"from_pretrained(folder, ar=ARModel(config, levels, {parts}))")
-        given = loaded(lambda: ARModel(shape, levels).float(), tensors, source)
+        given = _built(lambda: ARModel(shape, levels).float(), tensors, source, shared)
     elif not isinstance(given, ARModel) or given.config != shape or given.levels.shape != levels.shape:
         raise ValueError(f"ar: expected an ARModel with the configuration in {folder / 'config.json'}")
     else:
@@ -215,6 +224,7 @@ def _read_ar(config: dict[str, Any], tensors: dict[str, Tensor], levels: Tensor,
 def _read_parts(
     config: dict[str, Any], tensors: dict[str, Tensor], folder: Path,
     vae: Any = None, ar: ARModel | None = None,   # to be filled
+    shared: bool = False,   # True: what is built has these very tensors, no copies
 ) -> tuple[Any, Quantizer, ARModel | None, dict[str, str]]:
     "VAE, quantizer, AR model and their fingerprints; all that was read is checked."
     for name in tensors:
@@ -223,10 +233,10 @@ def _read_parts(
     parts = {part: _part_of(tensors, part) for part in ("vae", "quantizer", "ar")}
     foreign, remembered = _is_foreign(config), config["fingerprints"]
     vae = (_read_foreign(config["vae"], parts["vae"], folder, vae, remembered["scale"]) if foreign
-           else _read_vae(config["vae"], parts["vae"], folder, vae))
+           else _read_vae(config["vae"], parts["vae"], folder, vae, shared))
     quantizer = _read_quantizer(config["quantizer"], parts["quantizer"], folder)
     if config["ar"] is not None:
-        ar = _read_ar(config, parts["ar"], quantizer.levels, folder, ar)
+        ar = _read_ar(config, parts["ar"], quantizer.levels, folder, ar, shared)
     elif ar is not None:
         raise ValueError(f"ar: {folder} holds a tokenizer without an AR model, got one to fill")
     found = {"levels": value_fingerprint(parts["quantizer"])}   # a foreign scale and probe were compared
@@ -290,7 +300,7 @@ def folder_content(
     tensors = _stored_tensors(bridge, dtype)
     config = model_config(bridge, tensors)
     own = copy.deepcopy(bridge.ar) if config["own_parts"] else None
-    again = _read_parts(config, tensors, folder, bridge.vae if foreign else None, own)[2]
+    again = _read_parts(config, tensors, folder, bridge.vae if foreign else None, own, True)[2]
     if type(again) is not type(bridge.ar):
         raise ValueError(f"ar: from_pretrained would build an ARModel, got {type(bridge.ar).__name__}")
     return config, tensors
