@@ -81,7 +81,6 @@ ROWS = {
         (lambda: e.seam_ratio(IMAGES, 5), ValueError, "factor: expected a divisor of height and width"),
         (lambda: e.seam_ratio(IMAGES[0], 4), ValueError, "images: expected shape (b 3 h w)"),
     ],
-    "token_pixels": "internal: what `measure` asks of a tokenizer that was checked",
     "level_usage": [
         (lambda: e.level_usage(INDICES + 7, 7), ValueError, "indices: expected integers in [0, 6], got 7"),
         (lambda: e.level_usage(INDICES.float(), 7), ValueError, "indices: expected int values"),
