@@ -187,10 +187,12 @@ def test_report(small, capsys):
 
 def test_a_fresh_process_keeps_its_memory():
     pytest.importorskip("resource")
-    kept, plain = (fresh_steps("cifar-tiny", 32, kept) for kept in (True, False))
-    assert min(kept["ms"], plain["ms"]) > 0 and kept["faults"] >= 0
-    if _has_mallopt():
-        assert kept["faults"] < 0.5 * plain["faults"]
+    for _ in range(3):   # the heap of a process that gives memory back may by chance have nothing to give
+        kept, plain = (fresh_steps("cifar-tiny", 32, kept) for kept in (True, False))
+        assert min(kept["ms"], plain["ms"]) > 0 and kept["faults"] >= 0
+        if not _has_mallopt() or (fewer := kept["faults"] < 0.5 * plain["faults"]):
+            break
+    assert not _has_mallopt() or fewer
     with pytest.raises(RuntimeError,
                        match="fresh_steps: the other process failed: ValueError: preset: expected one of"):
         fresh_steps("cifar-giant", 1, True)

@@ -274,7 +274,7 @@ def test_existing_checkpoints_are_not_overwritten(finished):
 CHANGED = dict(steps=40, batch_size=16, accumulation=1, optimizer="muon", lr=2e-3, muon_lr=1e-3,
                final_lr=1e-5, warmup=6, schedule="constant",
                cooldown=0.5, betas=(0.9, 0.99), weight_decay=0.0, clip_norm=2.0, ema_decay=0.99,
-               precision="bf16", channels_last=False, seed=9)
+               decaying="matrices", ema_warmup=False, precision="bf16", channels_last=False, seed=9)
 
 
 def test_the_table_of_changes_is_complete():

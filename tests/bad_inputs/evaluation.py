@@ -73,7 +73,8 @@ ROWS = {
         (lambda: e.class_agreement(JUDGE, IMAGES, LABELS.float()), ValueError, "labels: expected int values"),
     ],
     "fd_judge": [
-        (lambda: e.fd_judge(nn.Identity(), IMAGES, IMAGES), ValueError, "judge: expected a module with a method"),
+        (lambda: e.fd_judge(nn.Identity(), IMAGES, IMAGES), ValueError,
+         "judge: expected a module with a method"),
         (lambda: e.fd_judge(JUDGE, IMAGES[:1], IMAGES), ValueError, "features: expected at least two images"),
     ],
     "seam_ratio": [
