@@ -448,6 +448,9 @@ def run_cache_latents(
     if other.exists():
         raise ValueError(f"out: {out} holds {'latents' if options.indices else 'indices'} already; "
                          "choose another folder")
+    if rank == 0:
+        size = tokenizer.vae.image_size
+        print(f"{len(images):,} images of {size} x {size} pixels for the tokenizer {options.tokenizer}")
     if options.indices:
         found: Any = _cache_indices(options, tokenizer, images, world)
     else:

@@ -273,7 +273,7 @@ class Sample:
     top_k: int | None = None  # choose among the k most probable levels; None: the model's own
     top_p: float | None = None  # choose among levels of this total probability, 1: all; None: the model's own
     order: Literal["random", "raster", "confidence"] | None = None  # order of tokens; None: the model's own
-    seed: int = 0  # image i depends on it and on i alone
+    seed: int = 0  # image i depends on it and on i alone, but for rounding: in bf16 some with --block-size
     on: On = Machine()
 
 

@@ -237,7 +237,11 @@ def convert_run(
     from tokenbridge.recipes import load_run
     if out.resolve() == run.resolve():
         raise ValueError("out: expected another folder than that of the run")
-    started, model = time.time(), load_run(run)
+    started = time.time()
+    try:
+        model = load_run(run)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(str(error).replace("folder:", "run:", 1)) from None
     model.save_pretrained(writable_folder(out))
     states = _states_of(run)
     source = {"run": run.name, "states": f"{states.parent.name}/{states.name}", "sha256": file_hash(states)}
