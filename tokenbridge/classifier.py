@@ -55,6 +55,8 @@ class Classifier(nn.Module):
     "What all have in common: they remember what they were trained on."
     num_classes: int                 # number of classes
     classes: tuple[str, ...] | None  # their names, in the order of the labels; None: not known
+    features: Callable[[Tensor], Any]   # images (b, 3, h, w) -> what the network sees in them
+    out: nn.Linear                   # last features -> logits
 
     def __init__(
         self,
@@ -69,6 +71,14 @@ class Classifier(nn.Module):
         self.source = ""                        # name of the set it was trained on; '': not known
         self.image_size: int | None = None      # height and width of those images; None: not known
         self.accuracy: float | None = None      # share of right answers on their test images; None: not known
+
+    def forward(
+        self,
+        images: Tensor,        # (b, 3, h, w) in [-1, 1]
+    ) -> Tensor:               # (b, classes) logits
+        "Class logits."
+        check_tensor("images", images, "b 3 h w", "float")
+        return self.out(self.features(images))
 
 
 class FeatureNet(Classifier):
@@ -141,14 +151,6 @@ class JudgeNet(Classifier):
         maps = self.body(images)
         return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1)
 
-    def forward(
-        self,
-        images: Tensor,        # (b, 3, h, w) in [-1, 1]
-    ) -> Tensor:               # (b, classes) logits
-        "Class logits."
-        check_tensor("images", images, "b 3 h w", "float")
-        return self.out(self.features(images))
-
 # %% ../nbs/classifier.ipynb #a3cb9bf1
 class Strided(nn.Module):
     "A pre-activation residual block: it normalises before it convolves, twice."
@@ -197,14 +199,6 @@ class WitnessNet(Classifier):
     ) -> Tensor:               # (b, 112)
         "The last features: means of 112 maps."
         return self.body(images).mean((2, 3))
-
-    def forward(
-        self,
-        images: Tensor,        # (b, 3, h, w) in [-1, 1]
-    ) -> Tensor:               # (b, classes) logits
-        "Class logits."
-        check_tensor("images", images, "b 3 h w", "float")
-        return self.out(self.features(images))
 
 
 AnyClassifier = FeatureNet | JudgeNet | WitnessNet
