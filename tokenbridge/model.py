@@ -250,11 +250,12 @@ def _drawn_tiny() -> ModelPreset:
 
 
 def _cifar() -> ModelPreset:
-    "A finer grid and a larger model: 64 tokens an image."
-    backbone = BackboneConfig(tokens=64, dims=8, classes=10, width=256, encoder_blocks=6, decoder_blocks=6,
-                              heads=8, class_tokens=8)
-    head = HeadConfig(dims=8, num_levels=16, context_width=256, width=128, blocks=3, heads=4)
-    return ModelPreset("cifar", VAEConfig(kind="residual", image_size=32, latent_dims=8, factor=4), 16,
+    "A finer grid, a wider VAE and a larger generator: 64 tokens an image."
+    backbone = BackboneConfig(tokens=64, dims=8, classes=10, width=256, encoder_blocks=4, decoder_blocks=4,
+                              heads=8, class_tokens=4,
+                              mask_ratio_low=0.3, mask_ratio_deviation=0.5)
+    head = HeadConfig(dims=8, num_levels=16, context_width=256, width=96, blocks=3, heads=4)
+    return ModelPreset("cifar", VAEConfig(kind="residual", image_size=32, latent_dims=8, factor=4, width=96), 16,
                        ARConfig(backbone, head), recipe="cifar")
 
 # %% ../nbs/07_model.ipynb #af6a5455
