@@ -165,6 +165,22 @@ def test_muon_moves_like_torch(shape):
     assert (moved[0] - moved[1]).norm() < 0.03 * moved[1].norm(), "torch iterates in bf16"
 
 
+def test_the_number_format_of_the_products_is_a_choice():
+    "bf16 moves a matrix as fp32 does, up to its rounding; what comes back has the format of the matrix."
+    matrices = torch.randn(3, 24, 16, generator=torch.Generator().manual_seed(5))
+    exact, rounded = orthogonalize(matrices), orthogonalize(matrices, dtype=torch.bfloat16)
+    assert rounded.dtype == torch.float32 and 1e-4 < (exact - rounded).norm() / exact.norm() < 0.05
+    moved = []
+    for precision in ("fp32", "bf16"):
+        module = nn.ModuleDict({"parts": nn.ModuleList([nn.Linear(16, 24, bias=False)])})
+        module["parts"][0].weight.data.zero_()
+        module["parts"][0].weight.grad = matrices[0].clone()
+        config = TrainConfig(1, optimizer="muon", muon_lr=1.0, weight_decay=0.0, precision=precision)
+        make_optimizers(module, config)[-1].step()
+        moved.append(module["parts"][0].weight.detach())
+    assert 1e-4 < (moved[0] - moved[1]).norm() / moved[0].norm() < 0.05
+
+
 def test_parts_are_orthogonalized_one_by_one():
     generator = torch.Generator().manual_seed(2)
     whole = nn.Parameter(torch.zeros(24, 8))

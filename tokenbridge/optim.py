@@ -8,9 +8,10 @@ __all__ = ['TrainConfig', 'flat_until', 'learning_rate', 'shortened', 'for_epoch
 
 # %% ../nbs/08_optim.ipynb #671312fc
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -220,6 +221,7 @@ def _inside(path: str, name: str) -> str:
 def orthogonalize(
     matrices: Tensor,  # (m, rows, columns) floats
     steps: int = 5,    # number of Newton-Schulz iterations
+    dtype: torch.dtype | None = None,   # number format of the products; None: that of the matrices
 ) -> Tensor:           # (m, rows, columns) same singular vectors; values above 0.01 of the norm: 0.68 to 1.2
     "Push all singular values towards 1 with matrix products alone, all matrices at once."
     check_tensor("matrices", matrices, "m rows columns", "float")
@@ -227,9 +229,7 @@ def orthogonalize(
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
-    x = x / (torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True) + 1e-7)
-    if x.is_cuda:
-        x = x.bfloat16()
+    x = (x / (torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True) + 1e-7)).to(dtype or x.dtype)
     for _ in range(steps):
         gram = torch.bmm(x, x.mT)
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
@@ -245,7 +245,7 @@ def _nesterov(memory: list[Tensor], grads: list[Tensor], momentum: float) -> lis
 
 
 def _orthogonal_steps(params: list[Tensor], directions: list[Tensor], parts: Mapping,
-                      shared: bool) -> list[Tensor]:
+                      whole: Callable[[Tensor], Tensor]) -> list[Tensor]:
     "Cut matrices into parts, orthogonalize equal shapes together, scale by sqrt(max(1, rows / columns))."
     pieces = [direction.chunk(parts.get(parameter, 1)) for parameter, direction in zip(params, directions)]
     shapes: dict[tuple[int, int], list[tuple[int, int]]] = {}   # shape -> places of the pieces that have it
@@ -254,19 +254,19 @@ def _orthogonal_steps(params: list[Tensor], directions: list[Tensor], parts: Map
             shapes.setdefault((piece.shape[0], piece.shape[1]), []).append((i, j))
     done: dict[tuple[int, int], Tensor] = {}
     for (rows, columns), places in shapes.items():
-        batch = (_shared_out if shared else orthogonalize)(torch.stack([pieces[i][j] for i, j in places]))
+        batch = whole(torch.stack([pieces[i][j] for i, j in places]))
         done.update(zip(places, batch * math.sqrt(max(1.0, rows / columns))))
     return [torch.cat([done[i, j] for j in range(len(row))]) if len(row) > 1 else done[i, 0]
             for i, row in enumerate(pieces)]
 
 
-def _shared_out(matrices: Tensor) -> Tensor:
+def _shared_out(matrices: Tensor, dtype: torch.dtype | None) -> Tensor:
     "Orthogonalize a batch that all processes hold: each does its share, and they exchange the results."
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return orthogonalize(matrices)
+        return orthogonalize(matrices, dtype=dtype)
     share = slice(torch.distributed.get_rank(), None, torch.distributed.get_world_size())
     out = torch.zeros_like(matrices)
-    out[share] = orthogonalize(matrices[share])
+    out[share] = orthogonalize(matrices[share], dtype=dtype)
     torch.distributed.all_reduce(out)   # a sum of which all terms but one are zero
     return out
 
@@ -282,12 +282,14 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float = 0.0,     # decoupled weight decay
         parts: Mapping | None = None,  # parameter -> number of square pieces of its rows (3 for a qkv matrix)
         shared: bool = False,          # True: all processes hold the same gradients and share the work
+        dtype: torch.dtype | None = None,   # number format of the products; None: that of the matrices
     ):
         check_number("lr", lr, 0.0)
         check_number("momentum", momentum, 0.0, 1.0)
         check_number("weight_decay", weight_decay, 0.0)
         super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
-        self.parts, self.shared = dict(parts or {}), shared
+        self.parts = dict(parts or {})
+        self.whole = partial(_shared_out if shared else orthogonalize, dtype=dtype)
         for parameter in (p for group in self.param_groups for p in group["params"]):
             if parameter.ndim != 2:
                 raise ValueError("params: expected matrices, "
@@ -304,7 +306,7 @@ class Muon(torch.optim.Optimizer):
                     self.state[parameter]["momentum"] = torch.zeros_like(parameter)
             memory = [self.state[p]["momentum"] for p in params]
             directions = _nesterov(memory, [p.grad for p in params], group["momentum"])
-            moves = _orthogonal_steps(params, directions, self.parts, self.shared)
+            moves = _orthogonal_steps(params, directions, self.parts, self.whole)
             for parameter, direction in zip(params, moves):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-group["lr"])
         return loss
@@ -312,7 +314,7 @@ class Muon(torch.optim.Optimizer):
 # %% ../nbs/08_optim.ipynb #aba8c0a8
 def make_optimizers(
     module: nn.Module,    # network, already where it is trained
-    config: TrainConfig,  # settings of a run: optimizer, rates, decay
+    config: TrainConfig,  # settings of a run: optimizer, rates, decay; 'bf16' holds for Muon's products, too
 ) -> list[torch.optim.Optimizer]:   # whose groups know their peak rate, 'peak_lr'
     "AdamW for everything, or Muon for the matrices of repeated layers and AdamW for the rest."
     names, params = split_parameters(module, config.decaying), dict(module.named_parameters())
@@ -329,7 +331,8 @@ def make_optimizers(
         optimizers.append(torch.optim.AdamW(groups, config.lr, config.betas, fused=True))
     if muon:
         optimizers.append(Muon([params[n] for n in muon], config.muon_lr, weight_decay=config.weight_decay,
-                               parts=_square_pieces(module), shared=True))
+                               parts=_square_pieces(module), shared=True,
+                               dtype=torch.bfloat16 if config.precision == "bf16" else None))
     if not optimizers:
         raise ValueError("module: expected trainable parameters, got none")
     for group in (g for optimizer in optimizers for g in optimizer.param_groups):

@@ -522,8 +522,9 @@ def _make_run(module: nn.Module, loss_fn: Callable, config: TrainConfig, num_sam
         raise ValueError("identity: expected names that the training does not use itself, "
                          f"got {', '.join(taken)}")
     everything = json.loads(json.dumps({**(identity or {}), **ours}))
-    return _Run(module, trained, config, make_optimizers(module, config), ema_init(trained), processes,
-                wrapped, everything, Path(folder).expanduser() if folder else None, flops)
+    optimizers = make_optimizers(module, replace(config, precision=precision))
+    return _Run(module, trained, config, optimizers, ema_init(trained), processes, wrapped, everything,
+                Path(folder).expanduser() if folder else None, flops)
 
 
 @contextmanager
