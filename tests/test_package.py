@@ -12,7 +12,7 @@ ORDER = ["data", "vae", "quantizer", "transformer", "backbone", "head", "model",
          "official", "cli"]
 APPENDICES = ["checks", "files", "drawn", "cifar10", "pictures", "plots", "classifier", "checkpoints", "kl16",
               "processes",
-              "fid", "options"]
+              "fid", "options", "course"]
 LATE = ["benchmark", "demo", "experiments", "shell"]   # appendices that stand on everything
 ALLOWED = {"torch", "numpy", "einops", "PIL", "tqdm", "safetensors", "filelock", "matplotlib", "accelerate",
            "tyro", "huggingface_hub", "torch_fidelity",

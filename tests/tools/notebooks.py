@@ -153,13 +153,13 @@ def real_images() -> Path | None:
 
 
 def environment(fast: bool, data: Path | None, alone: bool = False) -> dict[str, str]:
-    "A lesson's environment: offline (a proxy that does not answer), no private settings; `alone`: no paths."
+    "A lesson's environment: offline, claims must hold, no private settings; `alone`: no paths."
     env = {key: value for key, value in os.environ.items()
            if not key.startswith("TOKENBRIDGE_") and not (alone and key == "PYTHONPATH")}
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     env |= nowhere | {"no_proxy": "127.0.0.1,localhost", "NO_PROXY": "127.0.0.1,localhost",
                       "HF_HUB_OFFLINE": "1"}
-    env |= {"PYTHONHASHSEED": "0", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    env |= {"TOKENBRIDGE_STRICT": "1", "PYTHONHASHSEED": "0", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     env |= {"TOKENBRIDGE_FAST": "1"} if fast else {}
     env |= {"TOKENBRIDGE_DATA": str(data)} if data else {}
     return env
