@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.tools import compare, lessons, notebooks, readme
+from tests.tools import prose as prose_tool
 
 
 def png(array) -> str:
@@ -209,3 +210,46 @@ def test_two_commits_name_what_differs():
     from tests.tools.two_commits import differences
     assert differences({"a": "1", "b": "2"}, {"a": "1", "b": "2"}) == []
     assert differences({"a": "1", "b": "2"}, {"b": "3", "c": "4"}) == ["a", "b", "c"]
+
+
+BAD_PROSE = [   # a cell, and what must be said of it
+    (prose("# One\n\ntext\n\n## Two"), "heading inside the cell: '## Two'"),
+    (prose("word " * 121), "paragraph of 121 words"),
+    (prose("It costs 2 nats a symbol."), "write 'per'"),
+    (prose("The latents are no Gaussians."), "write 'is not a'"),
+    (prose("Its width stands in its record."), "write 'is in'"),
+    (prose("So it is. The loss fell."), "say what was seen"),
+    (prose("Whoever wants it reads on."), "write you, we"),
+    (prose("We get other numbers than the paper."), "write 'different from'"),
+    (prose("A VQGAN in small."), "write 'at small scale'"),
+    (prose("It is right on the average."), "write 'on average'"),
+    (prose("Attention is dear."), "write 'expensive'"),
+    (prose("Measured: 3 s."), "subject and verb"),
+    (prose("We see two: one: and two."), "two colons"),
+    (prose("It holds. (This is a whole sentence in parentheses.)"), "a whole sentence in parentheses"),
+    (code("assert 1 + 1 == 2"), "assert without a message: 'assert 1 + 1 == 2'"),
+    (code("x = '" + "y" * 110 + "'"), "line 1 has 116 columns"),
+    (code("def f():\n    'Nobody may look.'"), "write you, we"),
+    (code("x = 1  # on the average"), "write 'on average'"),
+]
+GOOD_PROSE = [
+    prose("## One\n\nThere is no way to know more than `nobody` does (see below): 2 nats per symbol,"
+          " $a: b: c$."),
+    prose("```\n# nobody: nothing: none\n```"),
+    prose("| **Goal** | a row: one |\n| --- | --- |\n| x | y |"),
+    code("assert 1 + 1 == 2, 'sums are exact'"),
+    code("%%bash\nnobody: is: here"),
+]
+
+
+@pytest.mark.parametrize("cell, words", BAD_PROSE, ids=[words[:20] for _, words in BAD_PROSE])
+def test_prose_finds(cell, words):
+    found = prose_tool.findings(book(cell))
+    assert len(found) == 1 and words in found[0], found
+
+
+def test_prose_leaves_good_sentences_alone():
+    assert not prose_tool.findings(book(*GOOD_PROSE))
+    long = code("\n".join(f"x{i} = {i}" for i in range(9)))
+    assert prose_tool.findings(book(long)) == ["median of 9 code lines a cell, aim 8"]
+    assert not prose_tool.findings(book(long), lesson=False)
