@@ -255,8 +255,8 @@ def _cifar() -> ModelPreset:
                               heads=8, class_tokens=4,
                               mask_ratio_low=0.3, mask_ratio_deviation=0.5)
     head = HeadConfig(dims=8, num_levels=16, context_width=256, width=96, blocks=3, heads=4)
-    vae = VAEConfig(kind="residual", image_size=32, latent_dims=8, factor=4, width=96)
-    return ModelPreset("cifar", vae, 16, ARConfig(backbone, head), recipe="cifar")
+    return ModelPreset("cifar", VAEConfig(kind="residual", image_size=32, latent_dims=8, factor=4, width=96),
+                       16, ARConfig(backbone, head), recipe="cifar")
 
 # %% ../nbs/07_model.ipynb #af6a5455
 _KL16_ORDER = (8, 1, 10, 9, 6, 12, 4, 0, 3, 11, 7, 14, 2, 15, 13, 5)   # of MAR's KL-16, low frequencies first
