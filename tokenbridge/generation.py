@@ -73,7 +73,7 @@ class Plan:
     "All that is decided before the first step, for a batch of images."
     order: Tensor                # (b, n) positions as they are generated; known positions come last
     counts: Tensor               # (b, s) number of tokens at each of the s steps
-    noise: Tensor                # (b, n, d) what the head draws with; a token keeps its row at any turn
+    noise: Tensor                # (b, n, d) what the head draws with; a token keeps its row at any step
     by_confidence: bool = False  # True: the model picks the surest positions, `order` lists the candidates
 
     def __post_init__(self):
@@ -179,7 +179,7 @@ def guidance_weights(
 @dataclass(frozen=True)
 class SamplingDefaults:
     "Every dial of a generation. A model can carry one of these: how it wants to be sampled."
-    steps: int | None = None      # steps of the schedule; None: one token a step
+    steps: int | None = None      # steps of the schedule; None: one token per step
     cfg_scale: float = 1.0        # guidance strength; 1: none, and no doubled batch
     cfg_schedule: str = "linear"  # 'linear' or 'constant'
     temperature: float = 1.0      # divides the logits; 0: always the most probable level
@@ -213,7 +213,7 @@ def surest(
 
 # %% ../nbs/09_generation.ipynb #99df851f
 def _candidates(plan: Plan, hidden: Tensor, step: int) -> tuple[Tensor, Tensor]:
-    "Positions to predict now (b, m), padded to the longest row, and which of them are no padding (b, m)."
+    "Positions to predict now (b, m), padded to the longest row, and which of them are not padding (b, m)."
     order, count, first = plan.order, plan.counts[:, step], plan.counts[:, :step].sum(1)
     if plan.by_confidence:
         # all that is still hidden, due now or later; it stands first in the new order
@@ -244,8 +244,8 @@ def reveal_steps(
     "Generate step by step. Trusts its arguments: `generate_indices` looks at what comes from outside."
     b, n = hidden.shape
     guided, device = sampling.cfg_scale != 1, labels.device
-    nobody = torch.full_like(labels, model.classes)
-    state = model.backbone.start(torch.cat([labels, nobody]) if guided else labels)
+    no_label = torch.full_like(labels, model.classes)
+    state = model.backbone.start(torch.cat([labels, no_label]) if guided else labels)
     latents, rows = _lookup(indices, model.levels), torch.arange(b, device=device)[:, None]
     yield indices, hidden
     for step in range(plan.counts.shape[1]):
@@ -280,7 +280,7 @@ def _checked_labels(model: ARModel, labels: Any, known: tuple | None) -> Tensor:
             check_int("labels", label, 0, model.classes)
         labels = torch.tensor(labels, dtype=torch.int64)
     check_int("number of labels", check_tensor("labels", labels, "b", "int")["b"], 1)
-    assert isinstance(labels, Tensor)
+    assert isinstance(labels, Tensor), "checked above, said for mypy"
     check_indices("labels", labels, model.classes + 1)
     return labels.to(model.levels.device).long()
 
@@ -328,7 +328,7 @@ def _ticker(progress: Callable[[int, int], None] | bool | None, steps: int):
 def generate_indices(
     model: ARModel,                        # model to ask, in any mode
     labels: Any,                           # (b,) in [0, classes], `classes`: no label; None: none, with known
-    steps: int | None = None,              # steps of the cosine schedule, 1 to n; None: n, one token a step
+    steps: int | None = None,              # steps of the cosine schedule, 1 to n; None: n, one per step
     cfg_scale: float = 1.0,                # guidance strength; 1: none
     cfg_schedule: str = "linear",          # 'linear': guidance grows with the known tokens; or 'constant'
     temperature: float = 1.0,              # divides the logits; 0: always the most probable level
