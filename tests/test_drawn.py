@@ -4,9 +4,11 @@ import torch
 
 from tokenbridge.classifier import accuracy, find_judge
 from tokenbridge.data import drawn_images
-from tokenbridge.drawn import DRAWN_CLASSES, RICH_CLASSES, draw, draw_rich
+from tokenbridge.drawn import DRAWN_CLASSES, RICH_CLASSES, draw, draw_plain, draw_rich
 
-BOTH = [pytest.param(draw, DRAWN_CLASSES, id="drawn"), pytest.param(draw_rich, RICH_CLASSES, id="drawn-rich")]
+ALL = [pytest.param(draw_plain, DRAWN_CLASSES, id="drawn-plain"),
+       pytest.param(draw, DRAWN_CLASSES, id="drawn"),
+       pytest.param(draw_rich, RICH_CLASSES, id="drawn-rich")]
 
 
 def images(function, num: int, seed: int = 3, size: int = 32) -> torch.Tensor:
@@ -14,7 +16,7 @@ def images(function, num: int, seed: int = 3, size: int = 32) -> torch.Tensor:
     return function(torch.arange(num) % 10, size, torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("function, classes", BOTH)
+@pytest.mark.parametrize("function, classes", ALL)
 def test_a_seed_draws_the_same_images_at_any_length_and_size(function, classes):
     short, long = images(function, 30), images(function, 70)
     assert short.shape == (30, 3, 32, 32) and short.dtype == torch.uint8
@@ -24,13 +26,13 @@ def test_a_seed_draws_the_same_images_at_any_length_and_size(function, classes):
     assert len(classes) == len(set(classes)) == 10
 
 
-@pytest.mark.parametrize("function, classes", BOTH)
+@pytest.mark.parametrize("function, classes", ALL)
 def test_every_image_differs_from_every_other(function, classes):
     flat = images(function, 300).flatten(1)
     assert len(flat.unique(dim=0)) == 300 and flat.float().std(1).min() > 5
 
 
-@pytest.mark.parametrize("function, classes", BOTH)
+@pytest.mark.parametrize("function, classes", ALL)
 def test_an_image_depends_on_its_label_and_its_own_numbers(function, classes):
     labels = torch.arange(10)
     changed = labels.clone()
@@ -73,3 +75,15 @@ def test_colours_places_and_sizes_vary_within_a_class():
 def test_the_shipped_judge_knows_drawn_images():
     judge = find_judge(DRAWN_CLASSES, "drawn", 32)
     assert judge is not None and accuracy(judge, drawn_images(500, seed=9)) >= 0.98
+
+
+@pytest.mark.parametrize("colours", [1, 2, 5])
+def test_plain_figures_have_so_many_colours_on_one_ground_and_the_judge_knows_them(colours):
+    labels = torch.arange(200) % 10
+    pictures = draw_plain(labels, 32, torch.Generator().manual_seed(2), colours)
+    assert len(pictures[:, :, 0, 0].unique(dim=0)) == 1
+    places = pictures.sum(1).flatten(1).argmax(1)
+    brightest = pictures.flatten(2)[torch.arange(200), :, places]
+    assert len(brightest.unique(dim=0)) == colours
+    judge = find_judge(DRAWN_CLASSES, "drawn", 32)
+    assert (judge(pictures / 127.5 - 1).argmax(1) == labels).float().mean() >= 0.95

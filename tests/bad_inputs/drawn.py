@@ -7,7 +7,7 @@ LABELS, GENERATOR = torch.zeros(2, dtype=torch.int64), torch.Generator()
 
 
 def rows(draw) -> list:
-    "What both sets refuse."
+    "What all sets refuse."
     return [
         (lambda: draw(LABELS + 10, 32, GENERATOR), ValueError, "labels: expected integers in [0, 9], got 10"),
         (lambda: draw(LABELS.float(), 32, GENERATOR), ValueError, "labels: expected int values"),
@@ -20,5 +20,7 @@ ROWS = {
     "DRAWN_CLASSES": "internal: a constant, the ten names",
     "RICH_CLASSES": "internal: a constant, the ten names",
     "draw": rows(drawn.draw),
+    "draw_plain": [*rows(drawn.draw_plain), (lambda: drawn.draw_plain(LABELS, 32, GENERATOR, 0), ValueError,
+                                             "colours: expected an integer of at least 1, got 0")],
     "draw_rich": rows(drawn.draw_rich),
 }
