@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SOURCES', 'ImageSet', 'to_float', 'to_uint8', 'save_images', 'load_cifar10', 'drawn_images', 'drawn_rich_images',
-           'FolderSet', 'image_folder', 'load_images', 'random_flip', 'random_shift', 'hashed_seed', 'batch_ids',
+           'FolderSet', 'image_folder', 'load_images', 'random_flip', 'random_shift', 'batch_ids', 'hashed_seed',
            'token_dtype', 'TokenSet', 'save_latents', 'load_latents']
 
 # %% ../nbs/01_data.ipynb #627fa331
@@ -142,7 +142,7 @@ def save_images(
     columns: int = 8,  # number of images in a row
     scale: int = 3,    # each pixel becomes scale x scale pixels
 ) -> Path:             # the same path, `~` written out
-    "Write images as one sheet, pixel for pixel; ValueError for another ending than .png."
+    "Write images as one sheet, pixel for pixel; ValueError unless the name ends in .png."
     from tokenbridge.plots import tile_images
     path, data = as_path(path), io.BytesIO()
     if path.suffix.lower() != ".png":
@@ -331,7 +331,7 @@ def _find_cifar10(download: bool) -> Path:
 
 
 def _sized(name: str, size: int | None) -> None:
-    "Raise ValueError if CIFAR-10 should have another size than it has."
+    "Raise ValueError if CIFAR-10 is asked for in a size that it does not have."
     if size not in (None, 32):
         raise ValueError(f"size: the images of {name} have 32 pixels, got {size}")
 
@@ -419,13 +419,12 @@ def random_shift(
     return images[batch, channel, rows, columns]
 
 # %% ../nbs/01_data.ipynb #79d34c37
-def hashed_seed(
-    text: str,   # what the numbers are for, such as "7/image/3"
-) -> int:        # 63 random bits
-    "A seed that depends on the text alone: a stream of random numbers for each use, none of which is stored."
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+@lru_cache(maxsize=2)
+def _epoch_order(seed: int, epoch: int, num: int) -> np.ndarray:
+    "The permutation of one epoch; kept, since the steps of an epoch ask for it one after the other."
+    return np.random.default_rng((seed, epoch)).permutation(num)
 
-
+# %% ../nbs/01_data.ipynb #d74190e0
 def batch_ids(
     step: int,          # step of training, from 0
     batch_size: int,    # number of images in a step, over all processes
@@ -443,11 +442,12 @@ def batch_ids(
         place += len(parts[-1])
     return torch.from_numpy(np.concatenate(parts))
 
-
-@lru_cache(maxsize=2)
-def _epoch_order(seed: int, epoch: int, num: int) -> np.ndarray:
-    "The permutation of one epoch; kept, since the steps of an epoch ask for it one after the other."
-    return np.random.default_rng((seed, epoch)).permutation(num)
+# %% ../nbs/01_data.ipynb #a8789d6e
+def hashed_seed(
+    text: str,   # what the numbers are for, such as "7/image/3"
+) -> int:        # 63 random bits
+    "A seed that depends on the text alone: a stream of random numbers for each use, none of which is stored."
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 # %% ../nbs/01_data.ipynb #dbaafb59
 def token_dtype(
