@@ -23,6 +23,15 @@ def test_batches_go_through_epochs(step, batch, num, seed):
     assert sorted(everything[:num].tolist()) == sorted(everything[num:].tolist()) == list(range(num))
 
 
+def test_each_epoch_and_each_seed_has_an_order_of_its_own():
+    first, second = (d.batch_ids(step, 50, 50) for step in (0, 1))
+    assert not torch.equal(first, second) and not torch.equal(first, torch.arange(50))
+    assert not torch.equal(first, d.batch_ids(0, 50, 50, seed=1))
+    # a batch over the border of two epochs: the end of one order, then the beginning of the next
+    assert torch.equal(d.batch_ids(1, 30, 50), torch.cat([first, second])[30:60])
+    assert torch.equal(d.batch_ids(0, 120, 50)[:100], torch.cat([first, second]))
+
+
 def test_drawn_rich_images_are_varied_and_repeatable():
     a, b = d.drawn_rich_images(50, seed=3), d.drawn_rich_images(50, seed=3)
     assert torch.equal(a.images, b.images) and len(set(a.labels.tolist())) == 10

@@ -13,6 +13,7 @@ from tokenbridge.quantizer import Quantizer
 from tokenbridge.vae import (
     VAE,
     ForeignVAE,
+    Posterior,
     VAEConfig,
     check_autoencoder,
     fit_latent_scale_,
@@ -49,6 +50,16 @@ def test_it_starts_as_pca():
     with torch.no_grad():
         ours = vae.decode(vae.encode(IMAGES).mean)
     assert abs(F.mse_loss(ours, IMAGES) / F.mse_loss(pca, IMAGES) - 1) < 0.2
+
+
+def test_kl_is_that_of_torch_for_each_image():
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((1, 1, 1, 1), (5, 3, 2, 4)):
+        mean, std = torch.randn(shape, generator=generator), torch.rand(shape, generator=generator) * 3 + 0.01
+        normal = torch.distributions.Normal
+        oracle = torch.distributions.kl_divergence(normal(mean, std), normal(0.0, 1.0)).sum((1, 2, 3))
+        assert torch.allclose(Posterior(mean, std).kl(), oracle, rtol=1e-4)
+    assert Posterior(torch.zeros(2, 3, 4, 5), torch.ones(2, 3, 4, 5)).kl().tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("config", [
