@@ -29,7 +29,7 @@ from tokenbridge.checks import (
 )
 
 from .data import to_float, to_uint8
-from .fid import frechet_distance, moments
+from .fid import Moments, frechet_distance, moments
 from .model import ARModel
 from .pipeline import Tokenizer
 from .vae import images_at_a_time
@@ -214,7 +214,7 @@ def dimension_histogram_nll(
     counts = _checked_counts(train_indices, indices, num_levels).sum(0, keepdim=True)
     return _histogram_nll(counts.expand(indices.shape[1], -1, -1), indices, mask)
 
-
+# %% ../nbs/11_evaluation.ipynb #7f4143c1
 def position_histogram_nll(
     train_indices: Tensor,         # (M, n, d) integers in [0, k), on which the histograms are counted
     indices: Tensor,               # (N, n, d) integers in [0, k), whose cost is wanted
@@ -355,12 +355,13 @@ def evaluate_samples(
 # %% ../nbs/11_evaluation.ipynb #d84a72fd
 def fd_judge(
     judge: nn.Module,   # has .features: images (b, 3, h, w) -> (b, f)
-    images: Tensor,     # (N, 3, h, w) bytes, or floats in [-1, 1]; at least two
-    others: Tensor,     # (M, 3, h, w) bytes, or floats in [-1, 1]; at least two
+    images: Tensor | Moments,   # (N, 3, h, w) bytes, or floats in [-1, 1]; at least two; or their moments
+    others: Tensor | Moments,   # (M, 3, h, w) bytes, or floats in [-1, 1]; at least two; or their moments
     chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
 ) -> float:             # squared feature units; grows as N or M shrink
     "Fréchet distance between the judge's features of two sets of images; not to be called FID."
-    one, other = (moments(judge_features(judge, some, chunk_size)) for some in (images, others))
+    one, other = (some if isinstance(some, Moments) else moments(judge_features(judge, some, chunk_size))
+                  for some in (images, others))
     return frechet_distance(one.mean, one.covariance, other.mean, other.covariance)
 
 # %% ../nbs/11_evaluation.ipynb #5573dd5e
