@@ -342,11 +342,11 @@ def evaluate_samples(
         check_tensor(f"{name}labels", classes, "M", "int", M=len(pictures))
     report: dict[str, float] = {}
     for name, pair in sets.items() if judge is not None else ():
-        assert judge is not None
+        assert judge is not None, "for mypy"
         report |= {f"{name}agreement": class_agreement(judge, *pair, chunk_size),
                    f"{name}variance": within_class_variance(judge, *pair, chunk_size)}
     for name, pair in sets.items() if witness is not None else ():
-        assert witness is not None
+        assert witness is not None, "for mypy"
         report[f"{name}witness"] = class_agreement(witness, *pair, chunk_size)
     ratios = {f"{name}_ratio": report[name] / (report[f"reference_{name}"] or math.inf)
               for name in ("agreement", "variance", "witness") if name in report}
