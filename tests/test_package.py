@@ -12,12 +12,13 @@ ORDER = ["data", "vae", "quantizer", "transformer", "backbone", "head", "model",
          "official", "cli"]
 APPENDICES = ["checks", "files", "drawn", "cifar10", "pictures", "plots", "classifier", "checkpoints", "kl16",
               "processes",
-              "fid", "options", "course"]
+              "fid", "options", "course", "drawings"]
 LATE = ["benchmark", "demo", "experiments", "shell"]   # appendices that stand on everything
 ALLOWED = {"torch", "numpy", "einops", "PIL", "tqdm", "safetensors", "filelock", "matplotlib", "accelerate",
            "tyro", "huggingface_hub", "torch_fidelity",
            "tokenbridge"}
-AT_THE_TOP = {"matplotlib": {"plots"}, "filelock": set(), "accelerate": set(), "tyro": {"options"},
+AT_THE_TOP = {"matplotlib": {"plots", "drawings"}, "filelock": set(), "accelerate": set(),
+              "tyro": {"options"},
               "huggingface_hub": set(), "torch_fidelity": set()}
 MODULES = [path.stem for path in sorted((ROOT / "tokenbridge").glob("*.py")) if not path.stem.startswith("_")]
 
