@@ -117,7 +117,7 @@ def _picture(ax: Axes, x: float, y: float, w: float) -> None:
 
 def _bars(ax: Axes, x: float, y: float, w: float, heights: Sequence[float],
           marked: int | None = None) -> None:
-    "Bars that stand on `y`; the marked one is dark."
+    "Bars that begin at `y`; the marked one is dark."
     step = w / len(heights)
     for i, high in enumerate(heights):
         _box(ax, x + i * step, y - high, 0.8 * step, high, fill=_ORANGE if i == marked else "0.75", line=0.6)
@@ -142,7 +142,7 @@ _WORDS["draw_way"] = (
     "Writing: new indices are sampled from the probabilities, fed to the backbone again until no token is "
     "hidden, dequantized to tokens (b n d), and the decoder makes images of them.")
 
-
+# %% ../nbs/drawings.ipynb #e6505aa1
 def draw_way(
     ax: Axes | None = None,  # where to draw; None: a new figure
 ) -> Axes:
@@ -192,7 +192,7 @@ _WORDS["draw_grid"] = (
     "dimension has eight levels, numbered 0 to 7; the nearest one is marked, and its number is the index. "
     "The token is written as the four indices 5, 1, 4, 6; the image as 24 indices.")
 
-
+# %% ../nbs/drawings.ipynb #a9e88e27
 def draw_grid(
     ax: Axes | None = None,  # where to draw; None: a new figure
 ) -> Axes:
@@ -240,7 +240,7 @@ _WORDS["draw_levels"] = (
     "ones wide. Fitted, by Lloyd's rounds: between the two. The mean squared error is printed beside each; "
     "the fitted levels have the smallest.")
 
-
+# %% ../nbs/drawings.ipynb #08010800
 def draw_levels(
     ax: Axes | None = None,  # where to draw; None: a new figure
 ) -> Axes:
@@ -281,7 +281,7 @@ _WORDS["draw_masked"] = (
     "decoder's contexts, one for each position; those at the hidden positions 2, 3 and 5, marked, go to the "
     "head.")
 
-
+# %% ../nbs/drawings.ipynb #e625954e
 def draw_masked(
     ax: Axes | None = None,  # where to draw; None: a new figure
 ) -> Axes:
@@ -330,7 +330,7 @@ _WORDS["draw_causal"] = (
     "looked at (key). Only the lower triangle is allowed. In a generation, the four earlier inputs have left "
     "their keys and values in the cache; only one row, that of the newest input, is computed.")
 
-
+# %% ../nbs/drawings.ipynb #b703c5bf
 def draw_causal(
     ax: Axes | None = None,  # where to draw; None: a new figure
 ) -> Axes:
@@ -373,7 +373,7 @@ _WORDS["draw_head"] = (
     "gate (AdaLN). At the top each step gives probabilities of eight levels, from which an index is drawn: "
     "3, 5, 1, 6. Dashed arrows take each drawn index to the input of the next step.")
 
-
+# %% ../nbs/drawings.ipynb #c6748ae5
 def draw_head(
     ax: Axes | None = None,  # where to draw; None: a new figure
 ) -> Axes:
@@ -417,7 +417,7 @@ _WORDS["draw_generation"] = (
     "are dequantized and become visible; then again, until no token is hidden. At the end the decoder makes "
     "an image.")
 
-
+# %% ../nbs/drawings.ipynb #0760d63b
 def draw_generation(
     ax: Axes | None = None,  # where to draw; None: a new figure
 ) -> Axes:
@@ -462,7 +462,7 @@ _WORDS["draw_training"] = (
     "1,300 the run is stopped (a cross); a dashed arrow leads back to the checkpoint of step 1,000, from "
     "which the same numbers come again.")
 
-
+# %% ../nbs/drawings.ipynb #6d6ef197
 def draw_training(
     ax: Axes | None = None,  # where to draw; None: a new figure
 ) -> Axes:
