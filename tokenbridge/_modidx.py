@@ -1276,6 +1276,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'tokenbridge.vae._Foreign.warn_if_unscaled': ('vae.html#_foreign.warn_if_unscaled', 'tokenbridge/vae.py'),
                                  'tokenbridge.vae._check_pair': ('vae.html#_check_pair', 'tokenbridge/vae.py'),
                                  'tokenbridge.vae._distribution': ('vae.html#_distribution', 'tokenbridge/vae.py'),
+                                 'tokenbridge.vae._fill_and_check': ('vae.html#_fill_and_check', 'tokenbridge/vae.py'),
                                  'tokenbridge.vae._of_diffusers': ('vae.html#_of_diffusers', 'tokenbridge/vae.py'),
                                  'tokenbridge.vae._remembered': ('vae.html#_remembered', 'tokenbridge/vae.py'),
                                  'tokenbridge.vae.check_autoencoder': ('vae.html#check_autoencoder', 'tokenbridge/vae.py'),
