@@ -28,32 +28,7 @@ def _allowed(
         allowed = earlier if allowed is None else allowed & earlier
     return allowed
 
-# %% ../nbs/04_transformer.ipynb #dbc50f2b
-def _written_out(
-    queries: Tensor,         # (b, heads, n, c)
-    keys: Tensor,            # (b, heads, n_keys, c)
-    values: Tensor,          # (b, heads, n_keys, c)
-    allowed: Tensor | None,  # bool, broadcasts to (b, heads, n, n_keys)
-    dropout: float,          # share of the weights that is dropped
-) -> Tensor:                 # (b, heads, n, c)
-    "Product, softmax, product; scale and mask are part of the first product."
-    b, heads, n, c = queries.shape
-    queries, keys, values = (t.flatten(0, 1) for t in (queries, keys, values))
-    bias = queries.new_zeros(())
-    if allowed is not None:
-        bias = queries.new_zeros(allowed.shape).masked_fill_(~allowed, torch.finfo(queries.dtype).min / 2)
-        bias = bias if bias.ndim == 2 else bias.expand(b, heads, n, -1).flatten(0, 1)
-    weights = torch.baddbmm(bias, queries, keys.mT, beta=0 if allowed is None else 1,
-                            alpha=c**-0.5).softmax(-1)
-    # a query that may look at nothing gets zeros, not an average
-    if allowed is not None and allowed.ndim == 4:
-        weights = (weights.unflatten(0, (b, heads)) * allowed).flatten(0, 1)
-    return torch.bmm(F.dropout(weights, dropout, dropout > 0), values).unflatten(0, (b, heads))
-
 # %% ../nbs/04_transformer.ipynb #cb6669bf
-_SHORT = 32  # keys; above, the fused kernel is faster on a CPU, gradient included
-
-
 def attention(
     queries: Tensor,                  # (b, heads, n, c)
     keys: Tensor,                     # (b, heads, n_keys, c)
@@ -76,10 +51,35 @@ def attention(
         return _written_out(queries, keys, values, allowed, dropout)
     return F.scaled_dot_product_attention(queries, keys, values, attn_mask=allowed, dropout_p=dropout)
 
+# %% ../nbs/04_transformer.ipynb #dbc50f2b
+def _written_out(
+    queries: Tensor,         # (b, heads, n, c)
+    keys: Tensor,            # (b, heads, n_keys, c)
+    values: Tensor,          # (b, heads, n_keys, c)
+    allowed: Tensor | None,  # bool, broadcasts to (b, heads, n, n_keys)
+    dropout: float,          # share of the weights that is dropped
+) -> Tensor:                 # (b, heads, n, c)
+    "Product, softmax, product; scale and mask are part of the first product."
+    b, heads, n, c = queries.shape
+    queries, keys, values = (t.flatten(0, 1) for t in (queries, keys, values))
+    bias = queries.new_zeros(())
+    if allowed is not None:
+        bias = queries.new_zeros(allowed.shape).masked_fill_(~allowed, torch.finfo(queries.dtype).min / 2)
+        bias = bias if bias.ndim == 2 else bias.expand(b, heads, n, -1).flatten(0, 1)
+    weights = torch.baddbmm(bias, queries, keys.mT, beta=0 if allowed is None else 1,
+                            alpha=c**-0.5).softmax(-1)
+    # a query that may look at nothing gets zeros, not an average
+    if allowed is not None and allowed.ndim == 4:
+        weights = (weights.unflatten(0, (b, heads)) * allowed).flatten(0, 1)
+    return torch.bmm(F.dropout(weights, dropout, dropout > 0), values).unflatten(0, (b, heads))
+
+# %% ../nbs/04_transformer.ipynb #e0c7612b
+_SHORT = 32  # keys; above, the fused kernel is faster on a CPU, gradient included
+
 # %% ../nbs/04_transformer.ipynb #62064c3a
 def _check_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None,
                      causal: bool) -> None:
-    "Raise ValueError unless the shapes fit; cheap where they do, this stands in the innermost loop."
+    "Raise ValueError unless the shapes fit; cheap where they do, since this is in the innermost loop."
     fits = queries.ndim == values.ndim == 4 and keys.shape[:3] == values.shape[:3]
     if not fits or keys.shape[:2] != queries.shape[:2] or keys.shape[3:] != queries.shape[3:]:
         found = check_tensor("queries", queries, "b heads n c", "float")
@@ -90,7 +90,7 @@ def _check_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor
     if mask is not None and (mask.dtype != torch.bool or mask.shape != (len(keys), keys.shape[2])):
         check_tensor("mask", mask, "b keys", "bool", b=len(keys), keys=keys.shape[2])
     if causal and queries.shape[2] > keys.shape[2]:
-        raise ValueError(f"queries: expected at most {keys.shape[2]} of them, one a key, where causal, "
+        raise ValueError(f"queries: expected at most {keys.shape[2]} of them, one per key, where causal, "
                          f"got {queries.shape[2]}")
 
 # %% ../nbs/04_transformer.ipynb #797d6777
@@ -182,8 +182,8 @@ class Attention(nn.Module):
         cache: KVCache | None = None,  # keys and values of earlier tokens, x is what follows; None: no cache
     ) -> Tensor:                       # (b, n, e)
         "Let every token ask the others."
-        queries, keys, values = rearrange(self.qkv(x), "b n (three heads c) -> three b heads n c", three=3,
-                                          heads=self.heads)
+        queries, keys, values = rearrange(self.qkv(x), "b n (three heads c) -> three b heads n c",
+                                          three=3, heads=self.heads)
         queries, keys = self.q_norm(queries), self.k_norm(keys)
         if cache is not None:
             keys, values = cache.append(keys, values)

@@ -104,7 +104,7 @@ ROWS = {
     ],
     "Quantizer": [
         (lambda: Quantizer(LEVELS[0]), ValueError, "levels: expected shape (d k), got shape (3,)"),
-        (lambda: Quantizer(LEVELS[:, :1]), ValueError, "levels: expected at least 2 a dimension, got 1"),
+        (lambda: Quantizer(LEVELS[:, :1]), ValueError, "levels: expected at least 2 per dimension, got 1"),
         (lambda: Quantizer(LEVELS.flip(1)), ValueError,
          "levels: expected rows that ascend strictly in 32-bit floats"),
         (lambda: Quantizer(torch.tensor([[0.0, 0.0]])), ValueError,
