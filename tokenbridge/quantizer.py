@@ -68,7 +68,7 @@ def _count_below(
         at.add_(latents > border, alpha=step)
     return (at - start).long()
 
-# %% ../nbs/03_quantizer.ipynb #760e1067
+# %% ../nbs/03_quantizer.ipynb #d6cf8128
 def _nearest(latents: Tensor, levels: Tensor) -> Tensor:
     "`quantize` without checks, for levels that were looked at before."
     wide = torch.promote_types(torch.promote_types(latents.dtype, levels.dtype), torch.float32)
@@ -263,7 +263,7 @@ def _checked(levels: Tensor) -> Tensor:
                          "got equal or falling neighbours")
     return levels.detach().float().clone()
 
-# %% ../nbs/03_quantizer.ipynb #6c186889
+# %% ../nbs/03_quantizer.ipynb #ad03a79c
 class _Levels(KeepsFloat32):
     "The way there and back, by the rows of a buffer."
     kept = ("levels",)   # in bf16 neighbouring levels would merge

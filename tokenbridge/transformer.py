@@ -18,7 +18,7 @@ def _allowed(
     num: int,             # n, number of queries
     num_keys: int,        # number of keys
     mask: Tensor | None,  # (b, num_keys) bool, True = may be attended
-    causal: bool,         # the last query stands at the last key and looks at nothing later
+    causal: bool,         # the last query is at the last key and looks at nothing later
     device: torch.device,
 ) -> Tensor | None:       # bool, broadcasts to (b, heads, num, num_keys); None: everything is allowed
     "Which query may look at which key."
@@ -73,7 +73,7 @@ def _written_out(
         weights = (weights.unflatten(0, (b, heads)) * allowed).flatten(0, 1)
     return torch.bmm(F.dropout(weights, dropout, dropout > 0), values).unflatten(0, (b, heads))
 
-# %% ../nbs/04_transformer.ipynb #e0c7612b
+# %% ../nbs/04_transformer.ipynb #565889a2
 _SHORT = 32  # keys; above, the fused kernel is faster on a CPU, gradient included
 
 # %% ../nbs/04_transformer.ipynb #62064c3a
