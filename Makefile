@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 VENV ?= .venv
 ARGS ?=
+LAB ?= lab
 WORKERS ?= 2
 SETTINGS := settings.ini setup.py constraints.txt pyproject.toml
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ PARITY := torch-fidelity torchmetrics lightning-utilities
 IN_ORDER := PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lessons run readme export benchmark setup clean clean-all
+.PHONY: help demo test lessons run lab grade readme export benchmark setup clean clean-all
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -32,6 +33,12 @@ lessons: $(VENV)/.dev  ## execute the lessons in full and compare with the commi
 run: $(VENV)/.dev  ## execute lessons and write their outputs and hashes: make run ARGS=03_quantizer
 	@test -n "$(ARGS)" || { echo "make: say which lessons, such as: make run ARGS=03_quantizer" >&2; exit 1; }
 	$(IN_ORDER) $(BIN)/python -m tests.tools.lessons run $(ARGS)
+
+lab: $(VENV)/.dev  ## write the lessons as exercise books into lab/: no outputs, functions to write, guesses to make
+	$(IN_ORDER) $(BIN)/python -m tests.tools.lab $(ARGS) --lab $(LAB)
+
+grade: $(VENV)/.dev  ## judge exercise books: make grade LAB=lab (one learner), or LAB=a folder of labs
+	$(IN_ORDER) $(BIN)/python -m tests.tools.grade $(LAB)
 
 readme: $(VENV)/.dev  ## write README.md and nbs/images from nbs/index.ipynb
 	$(IN_ORDER) $(BIN)/python -m tests.tools.readme $(ARGS)

@@ -6,7 +6,7 @@ lie in a fresh folder. A lesson that needs the checkout or a package of the dev 
 import pytest
 
 from tests.tools import installed as tool
-from tests.tools import notebooks
+from tests.tools import notebooks, references
 
 
 @pytest.mark.parametrize("name", notebooks.names())
@@ -18,6 +18,8 @@ def test_lesson(name, installed):
         pytest.fail(str(error), pytrace=False)
     cells = notebooks.code_cells(executed)
     assert all(cell["execution_count"] for cell in cells), "a code cell was not executed"
+    if name == "solutions":   # functions are judged by tests/test_course.py: here are no tests
+        assert not (wrong := references.wrong(executed, judged=False)), wrong
 
 
 def said(place, code: str) -> str:

@@ -18,8 +18,9 @@ import os
 import sys
 import time
 
-from tests.tools import compare, notebooks
+from tests.tools import compare, notebooks, references
 
+SOLUTIONS = "solutions"   # what they compute is the table of answers
 TOTAL_BUDGET = 40 * 60  # seconds for all lessons together
 
 
@@ -78,16 +79,26 @@ def one_lesson(name: str, data, write: bool) -> tuple[list[str], tuple[int, int]
     fast = os.environ.get("TOKENBRIDGE_FAST") == "1" and not write
     try:
         executed = notebooks.execute(name, fast=fast, data=data)
+        if name == SOLUTIONS and write and data:
+            executed = with_references(executed, data)
     except notebooks.LessonFailed as error:
         return [str(error)], None
     runtime = notebooks.runtime(executed)
     late = runtime is not None and runtime[0] > runtime[1]
     problems = [f"took {runtime[0]} s of a budget of {runtime[1]} s"] if late else []
+    problems += references.wrong(executed) if name == SOLUTIONS else []
     if write:
         write_outputs(name, executed)
     elif data and not fast:
         problems += compare.differences(notebooks.read(name), executed)
     return problems, runtime
+
+
+def with_references(executed: dict, data) -> dict:
+    "Rewrite the table of answers from the solutions, with drawn images too; execute again if it has changed."
+    drawn = notebooks.execute(SOLUTIONS, data=None)
+    changed = references.write(references.updated(executed, drawn))
+    return notebooks.execute(SOLUTIONS, data=data) if changed else executed
 
 
 def write_outputs(name: str, executed: dict) -> None:
