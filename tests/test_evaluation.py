@@ -127,6 +127,13 @@ def test_perplexity_lies_between_one_and_the_levels_in_use(counts):
     assert value == pytest.approx(math.exp(-sum(p * math.log(p) for p in used)))
 
 
+def test_perplexity_takes_each_row_by_itself():
+    rows = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25]])
+    want = torch.tensor([1.0, 2.0, 4.0])
+    assert torch.allclose(evaluation.perplexity(rows), want)
+    assert torch.allclose(evaluation.perplexity(rows[:, None].expand(3, 2, 4)), want[:, None].expand(3, 2))
+
+
 # ---------------------------------------------------------------- nats
 def plain_histogram_nll(train, test, k, positions, mask=None):
     costs = []
