@@ -1099,6 +1099,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'tokenbridge.recipes._check_made_by': ('cifar.html#_check_made_by', 'tokenbridge/recipes.py'),
                                      'tokenbridge.recipes._check_names': ('cifar.html#_check_names', 'tokenbridge/recipes.py'),
                                      'tokenbridge.recipes._check_sizes': ('cifar.html#_check_sizes', 'tokenbridge/recipes.py'),
+                                     'tokenbridge.recipes._cifar': ('cifar.html#_cifar', 'tokenbridge/recipes.py'),
                                      'tokenbridge.recipes._cifar_tiny': ('cifar.html#_cifar_tiny', 'tokenbridge/recipes.py'),
                                      'tokenbridge.recipes._first': ('cifar.html#_first', 'tokenbridge/recipes.py'),
                                      'tokenbridge.recipes._imagenet': ('cifar.html#_imagenet', 'tokenbridge/recipes.py'),
