@@ -35,17 +35,7 @@ def _visible_first(
     where = order[:, :most]
     return where, None if least == most else mask.gather(1, where)
 
-
-def _check_mask(mask: Tensor, shape: Sequence[int], visible: int | None) -> None:
-    "Raise ValueError unless mask and number of visible tokens are right (values: looked at on a CPU only)."
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != shape:
-        check_tensor("mask", mask, "b n", "bool", b=shape[0], n=shape[1])
-    if visible is not None and not torch.compiler.is_compiling():
-        check_int("visible", visible, 0, shape[1])
-        if mask.device.type == "cpu" and (mask.sum(1) != shape[1] - visible).any():
-            raise ValueError(f"visible: expected the number of visible tokens of every image, got {visible}")
-
-
+# %% ../nbs/05_backbone.ipynb #6cf104ea
 def _take(
     x: Tensor,          # (b, n, e)
     places: Tensor,     # (b, m) integers in [0, n)
@@ -66,6 +56,16 @@ def _put(
     if padding is not None:
         x = torch.where(padding[..., None], hole, x)
     return hole.expand(len(x), tokens, -1).scatter(1, places[..., None].expand_as(x), x)
+
+# %% ../nbs/05_backbone.ipynb #dd498eea
+def _check_mask(mask: Tensor, shape: Sequence[int], visible: int | None) -> None:
+    "Raise ValueError unless mask and number of visible tokens are right (values: looked at on a CPU only)."
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != shape:
+        check_tensor("mask", mask, "b n", "bool", b=shape[0], n=shape[1])
+    if visible is not None and not torch.compiler.is_compiling():
+        check_int("visible", visible, 0, shape[1])
+        if mask.device.type == "cpu" and (mask.sum(1) != shape[1] - visible).any():
+            raise ValueError(f"visible: expected the number of visible tokens of every image, got {visible}")
 
 # %% ../nbs/05_backbone.ipynb #ab0d5045
 def mask_ratio(
@@ -136,7 +136,16 @@ def mean_hidden(
     if config.kind == "causal" or below >= 0.5:   # a lowest share of 1 hides everything
         return float(n)
     at_most = lambda share: max(0.0, normal.cdf(share) - below) / (0.5 - below)
-    return sum(1 - at_most(h / n) for h in range(n))
+    return sum(1 - at_most(j / n) for j in range(n))
+
+# %% ../nbs/05_backbone.ipynb #12457d6a
+@dataclass
+class BackboneState:
+    "What a backbone keeps between two steps of a generation."
+    labels: Tensor                                        # (b,) labels, with `classes` for "none"
+    caches: list[KVCache] = field(default_factory=list)   # causal and cached: one for each block
+    fed: int = 0                                          # causal and cached: number of tokens in the caches
+    last: Tensor | None = None                            # causal and cached: (b, 1, e) output at the newest
 
 # %% ../nbs/05_backbone.ipynb #9e1087c7
 def _rand(*shape: int, generator: torch.Generator | None) -> Tensor:
@@ -155,15 +164,6 @@ def _stack(config: BackboneConfig, num: int, width: int, heads: int) -> nn.Modul
     return nn.ModuleList(Block(width, heads, config.mlp_ratio, config.dropout, config.attention_dropout,
                                config.norm_eps)
                          for _ in range(num))
-
-# %% ../nbs/05_backbone.ipynb #12457d6a
-@dataclass
-class BackboneState:
-    "What a backbone keeps between two steps of a generation."
-    labels: Tensor                                        # (b,) labels, with `classes` for "none"
-    caches: list[KVCache] = field(default_factory=list)   # causal and cached: one for each block
-    fed: int = 0                                          # causal and cached: number of tokens in the caches
-    last: Tensor | None = None                            # causal and cached: (b, 1, e) output at the newest
 
 # %% ../nbs/05_backbone.ipynb #6ee27e48
 class _Inputs(nn.Module):
