@@ -16,7 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_choice, check_finite, check_indices, check_int, check_number, check_tensor
+from tokenbridge.checks import (
+    check_choice,
+    check_finite,
+    check_indices,
+    check_int,
+    check_number,
+    check_tensor,
+)
+
 from .transformer import AdaLNBlock, KVCache, Mlp, Modulation, init_weights
 
 # %% ../nbs/06_head.ipynb #be78a921
@@ -54,7 +62,7 @@ class Head(nn.Module):
         "Draw the indices of m tokens: a function of its arguments and of nothing else."
         raise NotImplementedError
 
-# %% ../nbs/06_head.ipynb #89c014ad
+# %% ../nbs/06_head.ipynb #e406a413
 @dataclass(frozen=True)
 class HeadConfig:
     "Kind and sizes of a head."
@@ -86,7 +94,7 @@ class HeadConfig:
         if self.kind == "parallel" and self.official_first_step:
             raise ValueError("official_first_step: expected False, the parallel head has no steps, got True")
 
-
+# %% ../nbs/06_head.ipynb #d2502ea5
 def _start_classifiers(weight: Tensor, config: HeadConfig) -> None:
     "Fill the weights (d, k, width) of the classifiers as the configuration wants it."
     for classifier in weight.detach().unbind() if config.classifiers == "xavier" else ():
@@ -94,9 +102,9 @@ def _start_classifiers(weight: Tensor, config: HeadConfig) -> None:
     if config.classifiers == "small":
         nn.init.normal_(weight, std=0.02)
 
-# %% ../nbs/06_head.ipynb #4fbc6ec0
+
 def _permutation(order, dims: int) -> list[int]:
-    "The order as a list, None as 0, 1, 2, ...; ValueError if it is no permutation."
+    "The order as a list, None as 0, 1, 2, ...; ValueError if it is not a permutation."
     if order is None:
         return list(range(dims))
     steps = order.tolist() if hasattr(order, "tolist") else order   # a tensor or an array, too
@@ -113,7 +121,7 @@ def _check_config(config: HeadConfig, kind: str) -> None:
         raise ValueError(f"config: expected a HeadConfig, got {type(config).__name__}")
     check_choice("kind", config.kind, (kind,))
 
-
+# %% ../nbs/06_head.ipynb #30cf1767
 class _LogitsHead(Head):
     "What the heads below share: costs from logits, uniform noise, checks of shapes."
     config: HeadConfig
@@ -153,7 +161,7 @@ class _LogitsHead(Head):
         check_tensor("context", context, "m e", "float", e=self.config.context_width)
         check_tensor("noise", noise, "m d", "float", m=len(context), d=self.config.dims)
         _check_sampling(temperature, top_k, top_p)
-        return self._draw(context, noise, lambda logits: _filter(logits, temperature, top_k, top_p))
+        return self._draw(context, noise, lambda logits: filter_logits(logits, temperature, top_k, top_p))
 
     def _draw(self, context: Tensor, noise: Tensor,
               filtered: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
@@ -203,6 +211,13 @@ class ParallelHead(_LogitsHead):
         init_weights(self)
         _start_classifiers(self.out_weight, config)
 
+    def _logits(self, context: Tensor, tokens: Tensor | None = None) -> Tensor:
+        "Scores (m, d, k); the tokens are not read."
+        x = self.condition_proj(context)
+        for block in self.blocks:
+            x = block(x)
+        return torch.einsum("m w, d k w -> m d k", self.norm(x), self.out_weight) + self.out_bias
+
     def forward(
         self,
         context: Tensor,  # (m, e) floats, what the backbone says about m tokens
@@ -216,15 +231,8 @@ class ParallelHead(_LogitsHead):
         "The indices of m tokens, all dimensions at once."
         with torch.no_grad():
             logits = self._logits(context)
-            tokens = _inverse_cdf(filtered(logits), noise)
+            tokens = sample_categorical(filtered(logits), noise)
         return tokens, _score(logits, tokens, context, noise)
-
-    def _logits(self, context: Tensor, tokens: Tensor | None = None) -> Tensor:
-        "Scores (m, d, k); the tokens are not read."
-        x = self.condition_proj(context)
-        for block in self.blocks:
-            x = block(x)
-        return torch.einsum("m w, d k w -> m d k", self.norm(x), self.out_weight) + self.out_bias
 
 # %% ../nbs/06_head.ipynb #216bcb0d
 class DimensionTransformer(nn.Module):
@@ -241,7 +249,7 @@ class DimensionTransformer(nn.Module):
         self.condition_proj = nn.Linear(config.context_width, width)
         # which step an element of the sequence belongs to
         self.dim_embed = nn.Parameter(torch.empty(d, width))
-        # added to the condition, one vector a step
+        # added to the condition, one vector per step
         self.step_embed = nn.Parameter(torch.empty(d, width))
         self.token_embed = nn.Parameter(torch.empty(d - 1, k, width))   # the last index is read by no step
         self.blocks = nn.ModuleList(AdaLNBlock(width, *rest, qk_norm=True) for _ in range(config.blocks))
@@ -302,6 +310,15 @@ class DimensionTransformer(nn.Module):
         steps = slice(start, start + x.shape[1])
         return torch.einsum("m s w, s k w -> m s k", x, self.out_weight[steps]) + self.out_bias[steps]
 
+# %% ../nbs/06_head.ipynb #397b1880
+def _check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    "Raise ValueError for sampling options out of range."
+    check_number("temperature", temperature, 0)
+    if top_k is not None:
+        check_int("top_k", top_k, 1)
+    if top_p is not None:
+        check_number("top_p", top_p, 0, 1, open_low=True)
+
 # %% ../nbs/06_head.ipynb #de15c55a
 def filter_logits(
     logits: Tensor,              # (..., k)
@@ -312,11 +329,6 @@ def filter_logits(
     "Sharpen the logits and rule out unlikely levels."
     check_tensor("logits", logits, "... k", "float")
     _check_sampling(temperature, top_k, top_p)
-    return _filter(logits, temperature, top_k, top_p)
-
-
-def _filter(logits: Tensor, temperature: float, top_k: int | None, top_p: float | None) -> Tensor:
-    "`filter_logits` without checks, for the innermost loop."
     if temperature < 1e-30:   # 0, or so little that the quotients would be infinite
         temperature, top_k = 1.0, 1
     logits = logits.float() / temperature
@@ -332,15 +344,6 @@ def _filter(logits: Tensor, temperature: float, top_k: int | None, top_p: float 
         keep &= probability.cumsum(-1) - probability < top_p     # the better levels do not reach top_p yet
     return logits.masked_fill(~keep.scatter(-1, levels, keep), float("-inf"))
 
-# %% ../nbs/06_head.ipynb #397b1880
-def _check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
-    "Raise ValueError for sampling options out of range."
-    check_number("temperature", temperature, 0)
-    if top_k is not None:
-        check_int("top_k", top_k, 1)
-    if top_p is not None:
-        check_number("top_p", top_p, 0, 1, open_low=True)
-
 # %% ../nbs/06_head.ipynb #0abf48f1
 def sample_categorical(
     logits: Tensor,  # (..., k)
@@ -351,11 +354,6 @@ def sample_categorical(
     if noise.shape != logits.shape[:-1]:
         raise ValueError(f"noise: expected shape {tuple(logits.shape[:-1])}, "
                          f"one number for each row of logits, got {tuple(noise.shape)}")
-    return _inverse_cdf(logits, noise)
-
-
-def _inverse_cdf(logits: Tensor, noise: Tensor) -> Tensor:
-    "`sample_categorical` without checks, for the innermost loop."
     cumulative = logits.float().softmax(-1).cumsum(-1)
     total = cumulative[..., -1:]                                             # 1 up to rounding
     # never past the last possible level
@@ -431,7 +429,7 @@ class DimensionHead(DimensionTransformer, _LogitsHead):
         "The indices of m tokens step by step, with a KV cache."
         drawn = noise.index_select(1, self.order)
         ordered, logits = _walk(self, context,
-                                lambda step, logits: _inverse_cdf(filtered(logits), drawn[:, step]))
+                                lambda step, logits: sample_categorical(filtered(logits), drawn[:, step]))
         return ordered.index_select(1, self.order.argsort()), _score(logits, ordered, context, noise)
 
     def cached_logits(
