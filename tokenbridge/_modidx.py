@@ -808,6 +808,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'tokenbridge.model._drawn_tiny': ('model.html#_drawn_tiny', 'tokenbridge/model.py'),
                                    'tokenbridge.model._head_flops': ('model.html#_head_flops', 'tokenbridge/model.py'),
                                    'tokenbridge.model._hidden': ('model.html#_hidden', 'tokenbridge/model.py'),
+                                   'tokenbridge.model._hidden_costs': ('model.html#_hidden_costs', 'tokenbridge/model.py'),
                                    'tokenbridge.model._imagenet': ('model.html#_imagenet', 'tokenbridge/model.py'),
                                    'tokenbridge.model._parts': ('model.html#_parts', 'tokenbridge/model.py'),
                                    'tokenbridge.model._recomputed_layers': ('model.html#_recomputed_layers', 'tokenbridge/model.py'),

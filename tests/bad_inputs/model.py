@@ -80,7 +80,7 @@ ROWS = {
         (lambda: m.ARModel(CONFIG, LEVELS, head=3), ValueError,
          "head: expected costs, noise and sample, got int without costs, noise, sample"),
         (lambda: m.ARModel(CONFIG, LEVELS, head=Stub()), ValueError,
-         "head: expected costs, noise and sample, got Stub, which is no torch.nn.Module"),
+         "head: expected costs, noise and sample, got Stub, which is not a torch.nn.Module"),
         (lambda: m.ARModel(CONFIG, LEVELS, head=Head()), ValueError, "got Head without costs, noise, sample"),
         (lambda: m.ARModel(CONFIG, LEVELS, backbone=Backbone(BACKBONE)), ValueError,
          "check_plan, got Backbone without forward, training_mask, default_order"),
