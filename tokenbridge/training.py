@@ -565,7 +565,7 @@ def _ended(run: _Run) -> BaseException:
     text = f"stopped after step {run.step} of {run.config.steps}; {saved}"
     if max(run.stop.asked, run.stop.agreed) == signal.SIGINT:
         return KeyboardInterrupt(text + ", resume=True goes on" * bool(run.folder))
-    if run.processes.is_main_process:   # nobody prints a SystemExit with a code
+    if run.processes.is_main_process:   # Python does not print a SystemExit with a code
         print(f"SIGTERM: {text}", file=sys.stderr, flush=True)
     return SystemExit(128 + signal.SIGTERM)
 
