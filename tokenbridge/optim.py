@@ -32,7 +32,7 @@ class TrainConfig:
     warmup: int = 100                         # steps of linear warm-up
     schedule: str = "cosine"                  # after the warm-up: 'cosine', 'constant' or 'trapezoid'
     cooldown: float = 0.3                     # share of the steps in which the trapezoid goes down
-    betas: tuple[float, float] = (0.9, 0.95)  # AdamW's two memories
+    betas: tuple[float, float] = (0.9, 0.95)  # AdamW's two decay rates (of its moments)
     weight_decay: float = 0.02                # decay of what `decaying` says
     decaying: str = "layers"                  # 'layers': their weights; 'matrices': embeddings, too
     clip_norm: float = 1.0                    # longest gradient that passes unscaled
@@ -91,7 +91,7 @@ def flat_until(
         return min(config.warmup, config.steps)
     return max(min(config.warmup, config.steps), config.steps - round(config.cooldown * config.steps))
 
-
+# %% ../nbs/08_optim.ipynb #c09becd7
 def learning_rate(
     step: int,            # number of the step, from 0
     config: TrainConfig,  # settings of a run: lr, final_lr, warmup, schedule, cooldown, steps
@@ -148,7 +148,7 @@ def ema_decay_at(
     check_number("decay", decay, 0.0, 1.0)
     return min(decay, (1 + step) / (20 + step)) if warmup else decay
 
-
+# %% ../nbs/08_optim.ipynb #e9fbb657
 @torch.no_grad()
 def ema_update_(
     ema: dict[str, Tensor],         # averages by name, changed in place
