@@ -26,6 +26,28 @@ from .model import ARModel
 from .quantizer import Quantizer
 from .vae import ForeignVAE, check_autoencoder, images_at_a_time
 
+# %% ../nbs/10_pipeline.ipynb #e0c9eca9
+@torch.no_grad()
+def tokenize(
+    vae: Any,               # autoencoder: images to latents
+    quantizer: Quantizer,   # latents to indices
+    images: Tensor,         # (b, 3, H, W) floats in [-1, 1]
+) -> Tensor:                # (b, n, d) integers in [0, k)
+    "One batch of images to indices: posterior means, in raster order, quantized."
+    latents = vae.encode(images).mean                      # (b, d, h, w)
+    return quantizer.quantize(rearrange(latents, "b d h w -> b (h w) d"))
+
+# %% ../nbs/10_pipeline.ipynb #27038a80
+@torch.no_grad()
+def detokenize(
+    vae: Any,               # autoencoder: latents to images
+    quantizer: Quantizer,   # indices to latents
+    indices: Tensor,        # (b, n, d) integers in [0, k)
+) -> Tensor:                # (b, 3, H, W), not clamped
+    "One batch of indices to images."
+    h, w = vae.grid
+    return vae.decode(rearrange(quantizer.dequantize(indices), "b (h w) d -> b d h w", h=h, w=w))
+
 # %% ../nbs/10_pipeline.ipynb #45a17ae8
 def _dtypes(part: nn.Module) -> set[torch.dtype]:
     "The dtypes of a part's weights."
@@ -114,11 +136,14 @@ class _Parts(nn.Module):
             check_images("images", images)
         return images.split(images_at_a_time(chunk_size, size * size))
 
+    def _floats(self, images: Tensor) -> Tensor:
+        "Bytes or floats, anywhere, to floats where the tokenizer lies."
+        images = images.to(self.device)
+        return to_float(images) if images.dtype == torch.uint8 else images
+
     def _encoded(self, images: Tensor) -> Tensor:
         "(b, 3, H, W) bytes or floats to (b, n, d) latents."
-        images = images.to(self.device)
-        images = to_float(images) if images.dtype == torch.uint8 else images
-        return rearrange(self.vae.encode(images).mean, "b d h w -> b (h w) d")
+        return rearrange(self.vae.encode(self._floats(images)).mean, "b d h w -> b (h w) d")
 
     def _decoded(self, latents: Tensor) -> Tensor:
         "(b, n, d) latents to (b, 3, H, W) images."
@@ -165,7 +190,7 @@ class Tokenizer(_Parts):
         chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer larger ones
     ) -> Tensor:                         # (b, n, d) int64, where the tokenizer lies
         "Images to indices (of the posterior means)."
-        return torch.cat([self.quantizer.quantize(self._encoded(part))
+        return torch.cat([tokenize(self.vae, self.quantizer, self._floats(part))
                           for part in self._chunks(images, chunk_size)])
 
     @torch.no_grad()
@@ -178,7 +203,7 @@ class Tokenizer(_Parts):
         h, w = self.vae.grid
         check_tensor("indices", indices, "b n d", "int", n=h * w, d=self.quantizer.dims)
         step = images_at_a_time(chunk_size, self.vae.image_size ** 2)
-        return torch.cat([self._decoded(self.quantizer.dequantize(part.to(self.device)))
+        return torch.cat([detokenize(self.vae, self.quantizer, part.to(self.device))
                           for part in indices.split(step)])
 
     @torch.no_grad()
@@ -298,7 +323,7 @@ class TokenBridge(Tokenizer):
         _bind(self, _found)
 
     def check(self) -> dict[str, str]:  # fingerprints of the tokenizer: 'vae' and 'levels'
-        "Raise ValueError if the AR model was made for another VAE or other levels; a cast is no other VAE."
+        "Raise ValueError if the AR model was made for another VAE or other levels; casts do not matter."
         found = self.fingerprints()
         if self.ar is not None:
             _check_made_by(found, self.ar.trained_on or {}, "ar")
