@@ -424,7 +424,7 @@ def run_convert(
             raise ValueError("model: expected none with --run, which has a generator of its own")
         model = convert_run(options.run, options.out)
     else:
-        assert options.vae is not None
+        assert options.vae is not None, "checked above, said for mypy"
         settings = {"official_first_step": options.official_first_step} | chosen(options, "heads")
         model = convert_official(options.vae, options.out, options.model, options.ignore,
                                  vae_options={"image_size": options.image_size}, model_options=settings,
@@ -623,6 +623,6 @@ def _warn(message: Warning | str, *place, **more) -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    "Say what went wrong, below whatever progress bar stands there."
+    "Say what went wrong, below whatever progress bar is there."
     print(f"tokenbridge: {message}", file=sys.stderr)
     return code

@@ -153,7 +153,7 @@ def _check_sizes(sizes: Mapping[str, int]) -> None:
 def _count(words: str, sizes: Mapping[str, int]) -> int:
     "'3D' or 'B+1' or 'C-1' or '1' in numbers."
     parts = re.fullmatch(r"(\d*)([A-Z]?)([+-]\d+)?", words)
-    assert parts is not None
+    assert parts is not None, "the table holds no other kind of size"
     factor, letter, plus = parts.groups()
     return int(factor or 1) * (sizes[letter] if letter else 1) + int(plus or 0)
 
