@@ -72,6 +72,12 @@ def test_its_lesson_asks_it(exercise):
     assert found, "neither predict and answer nor check"
 
 
+def test_no_lesson_asks_what_the_table_does_not_know():
+    asked = [exercise for lesson in range(13) for part in cells_of(f"{lesson:02}")
+             for exercise in re.findall(r'(?:predict|answer|check)\("([^"]+)"', part["source"])]
+    assert not (unknown := sorted(set(asked) - set(TABLE))), unknown
+
+
 # ---- functions, those of all exercises in one process
 
 def in_one_process(texts: dict[str, str]) -> dict[str, list]:
@@ -109,6 +115,7 @@ TINY = {
     "03h": {"kind": "hard", "minutes": 20, "asks": "an error", "tolerance": {"relative": 0.02},
             "reference": 0.1762, "reference_drawn": 0.5},
     "09e": {"kind": "easy", "minutes": 2, "asks": "counts", "tolerance": "exact", "reference": [2, 3, 5, 6]},
+    "12h": {"kind": "hard", "minutes": 5, "asks": "something new", "tolerance": "exact"},
 }
 RIGHT = """def nearest(distances):
     return distances.argmin(dim=-1)
@@ -273,7 +280,7 @@ def test_grades(tiny, tmp_path, capsys):
         (tmp_path / name / "03_x.ipynb").write_text(json.dumps(content), encoding="utf-8")
     assert grade.main([str(tmp_path)]) == 0
     table = capsys.readouterr().out.splitlines()
-    assert table[0].split() == ["03", "09"]
+    assert table[0].split() == ["03", "09", "12"]
     assert table[1].split()[:3] == ["ada", "+++", "o"] and "1 of 1 functions right" in table[1]
     assert table[2].split()[:3] == ["bob", "..x", "."] and "0 of 1 numbers right" in table[2]
     assert grade.main([str(tmp_path / "bob")]) == 0

@@ -59,7 +59,7 @@ def updated(real: dict, drawn: dict) -> dict[str, dict]:
 def write(table: dict[str, dict]) -> bool:
     "Write the table, a line for each exercise; True if anything has changed."
     lines = [f" {json.dumps(exercise)}: {json.dumps(table[exercise], ensure_ascii=False)}"
-             for exercise in sorted(table)]
+             for exercise in sorted(table, key=lambda name: (name[:2], "emh".index(name[2]), name))]
     text = "{\n" + ",\n".join(lines) + "\n}\n"
     changed = text != TABLE.read_text(encoding="utf-8")
     TABLE.write_text(text, encoding="utf-8")
