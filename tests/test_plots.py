@@ -52,10 +52,10 @@ DRAW = {
 
 @pytest.mark.parametrize("name", DRAW)
 def test_helper_draws_and_returns_its_axes(ax, name):
-    empty = picture(ax).copy()
     assert DRAW[name](ax) is ax
-    drawn = picture(ax)
-    assert (drawn != empty).mean() > 0.01
+    drawn = picture(ax).copy()
+    ax.clear()
+    assert (drawn != picture(ax.set_axis_off() or ax)).mean() > 0.01
     grey = drawn.astype(float).mean(-1)
     assert grey.std() > 5, "nothing would remain on a grey printer"
 
@@ -177,3 +177,24 @@ def test_a_row_without_labels_takes_no_room_for_them():
     height = lambda labels: plots.image_grid(plots.panels(), torch.zeros(6, 3, 8, 8), 3,
                                              labels).images[0].get_array().shape[0]
     assert height(["a", "b", "c", "", "", ""]) == height(None) < height(list("abcdef"))
+
+
+def test_a_sheet_alone_gets_96_pixels_an_image():
+    images = torch.rand(10, 3, 32, 32)
+    one = plots.image_grid(plots.panels(width=5, height=1.5), images, 5, list("abcdefghij"))
+    rows = plots.image_rows(plots.panels(width=3, height=1.5), {"real": images[:5], "quantized": images[5:]})
+    for ax in (one, rows):
+        picture(ax)
+        assert ax.get_window_extent().width / 5 >= 96
+    beside = plots.panels(1, 2)
+    size = beside[0].figure.get_size_inches().copy()
+    plots.image_grid(beside[0], images)
+    plots.image_grid(many := plots.panels(), images.repeat(3, 1, 1, 1))
+    assert (beside[0].figure.get_size_inches() == size).all(), "a figure with other axes keeps its size"
+    assert many.figure.get_size_inches().tolist() == [3.2, 2.4], "many images keep the file small"
+
+
+def test_an_even_table_is_grey():
+    shade = lambda table: plots.matrix(plots.panels(), table).images[0].norm(table[0, 0].item())
+    assert shade(torch.full((3, 3), 0.2)) == pytest.approx(0.5)
+    assert shade(torch.tensor([[1.0, 0.0]])) == 1 and shade(torch.tensor([[-1.0, 1.0]])) == 0

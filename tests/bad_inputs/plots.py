@@ -39,7 +39,7 @@ ROWS = {
     ],
     "image_grid": [
         (lambda: plots.image_grid(ax, IMAGES, labels=["one"]), ValueError,
-         "labels: expected 2 texts, one an image, got 1"),
+         "labels: expected 2 texts, one per image, got 1"),
         (lambda: plots.image_grid(ax, IMAGES[:, :1]), ValueError, "images: expected shape (b 3 h w)"),
     ],
     "image_rows": [
@@ -48,7 +48,7 @@ ROWS = {
          "rows: expected the same shape"),
         (lambda: plots.image_rows(ax, {"a": IMAGES, "b": NAN}), ValueError, "rows['b']: expected finite"),
         (lambda: plots.image_rows(ax, {"a": IMAGES}, heads=["one"]), ValueError,
-         "heads: expected 2 texts, one a column, got 1"),
+         "heads: expected 2 texts, one per column, got 1"),
     ],
     "level_histogram": [
         (lambda: plots.level_histogram(ax, NAN, torch.arange(3.0)), ValueError, "latents: expected finite"),

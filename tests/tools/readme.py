@@ -6,8 +6,8 @@
 
 Markdown cells go over word by word; links to files are turned to the checkout's root. Code cells are hidden
 unless they begin with `#| echo: true`. Of their outputs Markdown goes over, pictures become files in
-nbs/images/ (named by `#| label: NAME`, described by `#| alt: TEXT`); what is printed goes over where the code
-is shown.
+nbs/images/ (named by `#| label: NAME`, described by `#| alt: TEXT`, or by themselves); what is printed goes
+over where the code is shown.
 """
 import argparse
 import base64
@@ -95,10 +95,17 @@ def code_blocks(cell: dict, pictures: dict[str, bytes]) -> list[str]:
         elif kind == "image/png":
             name = f"{options.get('label', f'picture-{len(pictures) + 1}')}.png"
             pictures[name] = base64.b64decode(content)
-            blocks.append(f"![{options.get('alt', '')}](nbs/images/{name})")
+            alternative = options.get("alt") or alternative_of(cell["outputs"])
+            blocks.append(f"![{alternative}](nbs/images/{name})")
         elif echo and content.strip():
             blocks.append(f"```\n{content.strip()}\n```")
     return blocks
+
+
+def alternative_of(outputs: list[dict]) -> str:
+    "The words that the first picture carries itself (appendix drawings), or none."
+    found = [output.get("metadata", {}).get("image/png", {}) for output in outputs]
+    return next((words["alt"] for words in found if isinstance(words, dict) and "alt" in words), "")
 
 
 def from_root(text: str) -> str:
