@@ -135,7 +135,7 @@ def in_words(
 
 # %% ../nbs/drawings.ipynb #4baf793f
 _WORDS["draw_way"] = (
-    "The way of the data, in three rows. Reading: images (b 3 h w of pixels) go through the encoder and "
+    "The way of the data, in three rows. Reading: images (b 3 H W) go through the encoder and "
     "become latents (b d h w); cut into tokens (b n d), then quantized into indices (b n d). Asking: the "
     "backbone reads the levels' values and turns them into a context for each token (b n e), the head turns "
     "contexts into probabilities (b n d k), and each true index has a cost (b n d), whose mean is the loss. "
@@ -493,12 +493,12 @@ def draw_training(
         _box(ax, place(step) - 1.4, 49.6, 2.8, 2.8, fill=_BLUE)
         ax.plot([place(step)], [58], "D", color=_ORANGE, markeredgecolor=_INK, markersize=7)
     ax.plot([place(1300)], [38], "x", color=_INK, markersize=10, markeredgewidth=2.4, zorder=4)
-    _text(ax, place(1300), 34.6, "stop", 0.9, weight="bold")
+    _text(ax, place(1300), 34.6, "kill", 0.9, weight="bold")
     _arrow(ax, (place(1300), 39.5), (place(1300), 51), (place(1000) + 1.8, 51), dashed=True)
     for y, words in ((64.0, "checkpoint: weights, average, optimizer, history. milestone: an average "
                             "that stays"),
                      (67.6, "resumed from step 1,000, the run comes to the same numbers as without "
-                            "the stop")):
+                            "the kill")):
         _text(ax, 0.5, y, words, 0.85, ha="left")
     return ax
 

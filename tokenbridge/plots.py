@@ -25,7 +25,7 @@ from .checks import check_choice, check_finite, check_int, check_number, check_t
 from .files import atomic_write
 
 # %% ../nbs/plots.ipynb #371cde83
-_FONT = 8
+_FONT = 10
 _COLOURS = ("#0b5394", "#d1662a", "#2a8a57", "#8a4fa8", "#b8962e", "#5b5b5b", "#4ba3c7", "#a8324a")
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -38,7 +38,7 @@ def _dress(ax: Axes, xlabel: str = "", ylabel: str = "", title: str = "", grid: 
     ax.set_xlabel(xlabel, fontsize=_FONT)
     ax.set_ylabel(ylabel, fontsize=_FONT)
     if title:
-        ax.set_title(title, fontsize=_FONT + 1)
+        ax.set_title(title, fontsize=_FONT)
     if grid:
         ax.grid(True, color="0.9", linewidth=0.6)
         ax.set_axisbelow(True)
@@ -120,6 +120,19 @@ def tile_images(
         sheet[top:top + h, left:left + w] = image
     return sheet
 
+# %% ../nbs/plots.ipynb #9a41c0d3
+_PIXELS, _MOST = 96, 24   # of an image in a sheet, and the images of a sheet that grows
+
+
+def _make_room(ax: Axes, columns: int, rows: int, ratio: float, margin: float) -> None:
+    "Let a figure grow that shows one sheet only; `ratio` is an image's height, with label, by its width."
+    figure = ax.figure
+    if isinstance(figure, Figure) and figure.axes == [ax] and rows * columns <= _MOST:
+        width, height = figure.get_size_inches()
+        cell = _PIXELS / figure.dpi
+        figure.set_size_inches(max(width, columns * cell + margin + 0.2),
+                               max(height, rows * cell * ratio + 0.6))
+
 # %% ../nbs/plots.ipynb #5558e9ba
 def image_grid(
     ax: Axes,                             # where to draw
@@ -131,7 +144,7 @@ def image_grid(
 ) -> Axes:
     "Images row by row, enlarged without smoothing, each with its label."
     if labels is not None and len(labels) != len(images):
-        raise ValueError(f"labels: expected {len(images)} texts, one an image, got {len(labels)}")
+        raise ValueError(f"labels: expected {len(images)} texts, one per image, got {len(labels)}")
     # no room for texts that are not there
     heads_only = labels is not None and len(labels) > columns and not any(labels[columns:])
     strip = 0 if labels is None or heads_only else max(12, images.shape[-2] * scale // 6)
@@ -139,9 +152,10 @@ def image_grid(
     h, w = images.shape[-2] * scale + strip + 2, images.shape[-1] * scale + 2
     for i, label in enumerate(labels or ()):
         column, row = i % columns, i // columns
-        ax.text(column * w + w / 2, row * h + strip - 2, str(label), fontsize=_FONT - 2, ha="center",
+        ax.text(column * w + w / 2, row * h + strip - 2, str(label), fontsize=_FONT - 1, ha="center",
                 va="bottom")
     ax.set_axis_off()
+    _make_room(ax, min(columns, len(images)), -(-len(images) // columns), h / (w - 2), 0.1)
     return _dress(ax, title=title, grid=False)
 
 
@@ -162,13 +176,14 @@ def image_rows(
     images = rearrange(images, "b h w c -> b c h w")
     (b, _, h, w), = shapes
     if heads is not None and len(heads) != b:
-        raise ValueError(f"heads: expected {b} texts, one a column, got {len(heads)}")
+        raise ValueError(f"heads: expected {b} texts, one per column, got {len(heads)}")
     ax.imshow(tile_images(images, b, scale), interpolation="nearest")
     ax.set_yticks([(row + 0.5) * (h * scale + 2) for row in range(len(rows))], list(rows))
     ax.set_xticks([(i + 0.5) * (w * scale + 2) for i in range(b)] if heads is not None else [],
                   heads if heads is not None else [])
     ax.tick_params(length=0, labeltop=True, labelbottom=False)
     ax.spines[:].set_visible(False)
+    _make_room(ax, b, len(rows), h / w, 0.1 + 0.09 * max(map(len, rows)))
     _dress(ax, title=title, grid=False)
     ax.tick_params(labelsize=_FONT)
     return ax
@@ -307,7 +322,7 @@ def matrix(
 ) -> Axes:
     "A matrix as shades with its numbers written in."
     table = _table(ax, "values", values)
-    low, high = min(0.0, float(table.min())), float(table.max())   # as the shades
+    low, high = _ends(table)
     for (r, c), value in np.ndenumerate(table):
         dark = (value - low) / (high - low or 1) > 0.55
         ax.text(c, r, form.format(value), ha="center", va="center", fontsize=_FONT - 1,
@@ -354,10 +369,17 @@ def _table(ax: Axes, name: str, values: Tensor) -> np.ndarray:
     "Draw (r, c) numbers as shades of grey, dark is high, and return them."
     check_tensor(name, values, "r c")
     table = _floats(name, values)
-    ax.imshow(table, cmap="Greys", aspect="auto", interpolation="nearest", vmin=min(0.0, float(table.min())))
+    low, high = _ends(table)
+    ax.imshow(table, cmap="Greys", aspect="auto", interpolation="nearest", vmin=low, vmax=high)
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     ax.yaxis.set_major_locator(MaxNLocator(8, integer=True))
     return table
+
+
+def _ends(table: np.ndarray) -> tuple[float, float]:
+    "What is white and what is black; where all numbers are alike they are grey."
+    low, high = float(table.min()), float(table.max())
+    return min(0.0, low), high + max(0.0, low)
 
 # %% ../nbs/plots.ipynb #52eb9910
 def order_picture(
@@ -415,7 +437,7 @@ def bars(
                     textcoords="offset points", va="center", ha="left" if number >= 0 else "right",
                     fontsize=_FONT - 1)
     ax.invert_yaxis()
-    ax.margins(x=0.18)
+    ax.margins(x=0.22)
     _dress(ax, xlabel, "", title)
     ax.grid(False, axis="y")
     return ax
@@ -441,7 +463,7 @@ def grouped_bars(
                        hatch=_HATCHES[i % 8], edgecolor="white", linewidth=0.5)
         ax.bar_label(drawn, [form.format(number) for number in numbers], fontsize=_FONT - 2, padding=1)
     ax.set_xticks(range(len(groups)), list(groups))
-    ax.margins(y=0.25)
+    ax.margins(y=0.32)
     ax.legend(fontsize=_FONT - 1, framealpha=0.8, loc="upper center", ncols=len(series))
     _dress(ax, "", ylabel, title)
     ax.grid(False, axis="x")
