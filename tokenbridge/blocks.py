@@ -46,7 +46,7 @@ def _identity(
     sampling: SamplingDefaults,   # every dial
 ) -> dict[str, Any]:              # what decides about the images, but for the precision
     "What must not change between runs, in the words of JSON."
-    assert model.ar is not None
+    assert model.ar is not None, "the shipped model has a generator"
     classes = list(model.classes) if model.classes else model.ar.classes
     parts = {**model.check(), "ar": value_fingerprint(model.ar.state_dict())}
     found = {"format": 1, "num": num, "seed": seed, "classes": classes, "image_size": model.vae.image_size,
@@ -164,7 +164,7 @@ def _draw_block(
     folder: Path,
 ) -> int:                  # number of images
     "Draw the images of one block and write its file."
-    assert model.ar is not None
+    assert model.ar is not None, "the shipped model has a generator"
     labels, size = _labels(index, block), index["image_size"]
     with torch.autocast(model.device.type, torch.bfloat16, index["precision"] == "bf16"):
         indices = generate_indices(model.ar, labels.tolist(), seed=index["seed"],
@@ -265,7 +265,7 @@ def pack_npz(
         raise ValueError(f"path: expected a name that ends in .npz, got {path.name!r}")
     pictures, labels = read_blocks(folder), _labels(_read_index(as_path(folder)))
     if path.resolve().parent == as_path(folder).resolve() and path.name.startswith("block-"):
-        raise ValueError(f"path: expected another name than a block's, got {path.name!r}")
+        raise ValueError(f"path: expected a name that no block has, got {path.name!r}")
     fresh = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

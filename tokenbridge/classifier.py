@@ -238,7 +238,7 @@ def check_classes(
     net: nn.Module,           # a classifier; one that does not know the names of its classes is not refused
     classes: Sequence[str],   # names of the classes that it is to tell apart, in the order of the labels
 ) -> None:
-    "Raise ValueError if a classifier was trained on other classes than these."
+    "Raise ValueError if a classifier was not trained on these classes."
     known, wanted = getattr(net, "classes", None), tuple(classes)
     if known is not None and tuple(known) != wanted:
         ours, theirs = (f"{len(names)} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"

@@ -182,7 +182,7 @@ def run_demo(
     bridge.save_pretrained(folder, torch.bfloat16)
     say(4, "generating and measuring")
     metrics, samples = measure(bridge.to(device), test, tokens, plan.per_class, seed=seed, progress=True)
-    assert samples is not None   # since there is a generator
+    assert samples is not None, "there is a generator, so there are samples"
     metrics["nearest"] = _distances(samples[:100], test, training)
     say(5, "writing pictures")
     pictures = write_pictures(folder, bridge.cpu(), test, training, samples, histories)

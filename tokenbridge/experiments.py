@@ -456,7 +456,7 @@ def _timed_steps(name: str, batch_size: int, steps: int, skipped: int, device: t
 # %% ../nbs/experiments.ipynb #0df24168
 def full_size_experiment(
     name: str | None = "full-size",      # the record is data/results/NAME.json; None: it is only returned
-    sizes: tuple[tuple[str, int], ...] = FULL_SIZES,   # preset, images a step
+    sizes: tuple[tuple[str, int], ...] = FULL_SIZES,   # preset, images per step
     device: str = "cuda",                # where it trains
     steps: int = 12,                     # training steps of each size
     skipped: int = 4,                    # of these, the first that do not count

@@ -202,7 +202,7 @@ class Pictures:
 
 # %% ../nbs/fid.ipynb #720b1799
 def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
-    "Shape, whether columns come first, and dtype of an array in an .npz; the file stands at its first value."
+    "Shape, whether columns come first, and dtype of an array in an .npz; then its first value is next."
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
         shape, columns_first, dtype = np.lib.format.read_array_header_1_0(file)

@@ -53,7 +53,7 @@ def _stored_tensors(bridge: Any, dtype: torch.dtype) -> dict[str, Tensor]:
     for name, value in bridge.state_dict().items():
         part, _, rest = name.partition(".")
         if part == "vae" and isinstance(bridge.vae, ForeignVAE) and rest not in bridge.vae.kept:
-            continue   # weights of somebody else
+            continue   # weights from elsewhere
         if name in parameters and value.dtype != torch.float32:
             raise ValueError(f"{part}: expected weights in float32, got {rest} in {str(value.dtype)[6:]}; "
                              "a model that was cast is not saved, call .float() if that loses nothing")
@@ -65,7 +65,7 @@ def _stored_tensors(bridge: Any, dtype: torch.dtype) -> dict[str, Tensor]:
 
 # %% ../nbs/folders.ipynb #e92b2860
 def _own_parts(ar: ARModel) -> list[str]:
-    "Which of backbone and head are of other classes than the configuration builds."
+    "Which of backbone and head are not of the classes that the configuration builds."
     config = ar.config
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         built = {"backbone": type(make_backbone(config.backbone)),
@@ -116,7 +116,7 @@ def read_config(
 
 # %% ../nbs/folders.ipynb #b5fb3731
 def _is_foreign(config: dict[str, Any]) -> bool:
-    "Whether the autoencoder of a folder is somebody else's."
+    "Whether the autoencoder of a folder comes from elsewhere."
     return isinstance(config["vae"], dict) and config["vae"].get("kind") == "foreign"
 
 

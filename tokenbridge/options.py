@@ -215,7 +215,7 @@ class Evaluate(Files, _Evaluate):
 class Benchmark:
     "Time the hot paths of the package beside the obvious way to write them and beside a lower bound."
     preset: str = "cifar-tiny"  # sizes: cifar-tiny, cifar, drawn-tiny, imagenet-b, -l, -h
-    batch_size: int = 64  # images a batch
+    batch_size: int = 64  # images per batch
     rounds: int = 5  # interleaved rounds, of which the median counts
     compiled: bool = False  # our training step with its blocks translated by torch.compile
     out: Path | None = None  # JSON file for the figures; None: print only

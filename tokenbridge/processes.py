@@ -163,7 +163,7 @@ class Stop:
 
 # %% ../nbs/processes.ipynb #86e3807b
 def _listen(number: int, handler, usual) -> Any:
-    "Take the signal over, if nobody else listens; return what gives it back."
+    "Take the signal over, if it has no listener yet; return what gives it back."
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(number) != usual:
         return nullcontext()
     signal.signal(number, handler)

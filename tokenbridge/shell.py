@@ -236,7 +236,7 @@ def convert_run(
     from tokenbridge.files import file_hash, write_json
     from tokenbridge.recipes import load_run
     if out.resolve() == run.resolve():
-        raise ValueError("out: expected another folder than that of the run")
+        raise ValueError("out: expected a folder that is not the run's")
     started = time.time()
     try:
         model = load_run(run)
