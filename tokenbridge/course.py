@@ -272,7 +272,7 @@ def check(
     except Exception as error:
         verdict, said = "not judged", f"cannot be judged: {error}"
     if verdict == "not yet":
-        said += f". A hint stands under {exercise} in solutions.ipynb"
+        said += f". There is a hint under {exercise} in solutions.ipynb"
     print(f"{exercise}: {said}")
 
 
