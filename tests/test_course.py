@@ -146,7 +146,8 @@ def tiny(monkeypatch):
 def cell(source: str, *tags: str, kind: str = "code", text: str = "") -> dict:
     outputs = [{"output_type": "stream", "name": "stdout", "text": text}] if text else []
     more = {"outputs": outputs, "execution_count": None} if kind == "code" else {}
-    return {"cell_type": kind, "id": f"c{abs(hash(source))}", "metadata": {"tags": [*tags]}, "source": source} | more
+    return {"cell_type": kind, "id": f"c{abs(hash(source))}", "metadata": {"tags": [*tags]},
+            "source": source} | more
 
 
 def book(*cells: dict) -> dict:
