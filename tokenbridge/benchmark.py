@@ -26,6 +26,15 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from tokenbridge.training import (
+    _has_mallopt,
+    _page_faults,
+    choose_precision,
+    keep_freed_memory,
+    layers_compiled,
+    seeded,
+)
+
 from . import transformer
 from .checks import check_int, check_tensor
 from .generation import draw_plan, generate_indices, guidance_weights
@@ -34,7 +43,6 @@ from .model import ARModel
 from .model import preset as model_preset
 from .optim import TrainConfig, make_optimizers
 from .quantizer import dequantize, gaussian_levels, quantize
-from .training import _has_mallopt, _page_faults, choose_precision, keep_freed_memory, layers_compiled, seeded
 
 # %% ../nbs/benchmark.ipynb #3aec84ad
 def seconds(
@@ -171,8 +179,8 @@ def naive_generate(
     cfg_scale: float,            # guidance strength; 1: none
     generator: torch.Generator,  # source of randomness, which draws as in `generate_indices`
 ) -> Tensor:                     # (b, n, d) int64 indices
-    "Two passes a step, one with labels and one without; no cache anywhere."
-    assert isinstance(model.head, DimensionHead)
+    "Two passes per step, one with labels and one without; no cache anywhere."
+    assert isinstance(model.head, DimensionHead), "the loop needs a dimension-wise head"
     b, n, d = len(labels), model.tokens, model.dims
     hidden = torch.ones(b, n, dtype=torch.bool, device=labels.device)
     indices = torch.zeros(b, n, d, dtype=torch.int64, device=labels.device)
@@ -317,7 +325,7 @@ def disagreement(
 
 # %% ../nbs/benchmark.ipynb #39eeb7ea
 def _quantize_duel(batch_size: int, dims: int, device: torch.device) -> Duel:
-    "Latents of twice the batch, 256 tokens an image, to 64 levels; 4 bytes are read and 8 written for each."
+    "Latents of twice the batch, 256 tokens per image, to 64 levels; 4 bytes are read and 8 written for each."
     levels, num = gaussian_levels(64).repeat(dims, 1).to(device), 2 * batch_size
     latents = torch.special.ndtri(_rand(num, 256, dims, device=device).clamp(1e-6, 1 - 1e-6))
     return Duel("quantize", f"{num} x 256 tokens x {dims} dimensions, 64 levels",
@@ -327,9 +335,9 @@ def _quantize_duel(batch_size: int, dims: int, device: torch.device) -> Duel:
 
 
 def _sample_duel(model: ARModel, batch_size: int, device: torch.device) -> Duel:
-    "The indices of four tokens an image."
+    "The indices of four tokens per image."
     head, dims, num = model.head, model.dims, 4 * batch_size
-    assert isinstance(head, DimensionHead)
+    assert isinstance(head, DimensionHead), "the duel needs a dimension-wise head"
     context, noise = (_rand(num, width, device=device) for width in (model.context_width, dims))
     ours = torch.inference_mode()(lambda: head.sample(context, noise)[0])
     return Duel("head sampling", f"{num} tokens x {dims} dimensions", ours,
@@ -343,7 +351,7 @@ def _in_64_bits(way: Callable[[ARModel], Tensor], model: ARModel) -> Tensor:
 
 
 def _generate_duel(model: ARModel, batch_size: int, device: torch.device) -> Duel:
-    "A quarter of the batch, guided, in at most 16 steps (causal: one a token)."
+    "A quarter of the batch, guided, in at most 16 steps (causal: one per token)."
     n, num = model.tokens, max(1, batch_size // 4)
     steps = n if model.config.backbone.kind == "causal" else min(16, n)
     labels = (torch.arange(num) % model.classes).to(device)
