@@ -46,7 +46,7 @@ def _identity(
     sampling: SamplingDefaults,   # every dial
 ) -> dict[str, Any]:              # what decides about the images, but for the precision
     "What must not change between runs, in the words of JSON."
-    assert model.ar is not None, "the shipped model has a generator"
+    assert model.ar is not None, "blocks are drawn by an AR model"
     classes = list(model.classes) if model.classes else model.ar.classes
     parts = {**model.check(), "ar": value_fingerprint(model.ar.state_dict())}
     found = {"format": 1, "num": num, "seed": seed, "classes": classes, "image_size": model.vae.image_size,
@@ -164,7 +164,7 @@ def _draw_block(
     folder: Path,
 ) -> int:                  # number of images
     "Draw the images of one block and write its file."
-    assert model.ar is not None, "the shipped model has a generator"
+    assert model.ar is not None, "blocks are drawn by an AR model"
     labels, size = _labels(index, block), index["image_size"]
     with torch.autocast(model.device.type, torch.bfloat16, index["precision"] == "bf16"):
         indices = generate_indices(model.ar, labels.tolist(), seed=index["seed"],
