@@ -481,8 +481,8 @@ def table(
     threads = f"{report['threads']} thread{'s' * (report['threads'] > 1)}"
     lines = [f"{report['preset']}, batch {report['batch_size']}, {report['device']}, {threads}, "
              f"medians of {report['rounds']} rounds",
-             f"matrix products: {products} billion operations a second; "
-             f"copies: {report['copy_gb_per_s']:.1f} GB a second",
+             f"matrix products: {products} billion operations per second; "
+             f"copies: {report['copy_gb_per_s']:.1f} GB per second",
              f"{'':14} {'ours ms':>9} {'naive ms':>9} {'ratio':>7} {'bar':>5} {'floor ms':>9}"]
     for row in report["rows"]:
         lines.append(f"{row['name']:14} {row['ours_ms']:9.2f} {row['naive_ms']:9.2f} {row['ratio']:7.2f} "

@@ -145,7 +145,7 @@ class KL16Encoder(nn.Module):
         self,
         width: int = 128,                                 # channels at full resolution
         multipliers: tuple[int, ...] = (1, 1, 2, 2, 4),   # channels of each stage in widths, fine to coarse
-        blocks: int = 2,                                  # residual blocks a stage
+        blocks: int = 2,                                  # residual blocks per stage
         latent_dims: int = 16,                            # latent dimensions d of a token
         groups: int = 32,                                 # groups of GroupNorm
     ):
@@ -175,7 +175,7 @@ class KL16Decoder(nn.Module):
         self,
         width: int = 128,                                 # channels at full resolution
         multipliers: tuple[int, ...] = (1, 1, 2, 2, 4),   # channels of each stage, highest resolution first
-        blocks: int = 2,                                  # residual blocks a stage of the encoder, plus 1
+        blocks: int = 2,                                  # residual blocks per stage of the encoder, plus 1
         latent_dims: int = 16,                            # latent dimensions d of a token
         groups: int = 32,                                 # groups of GroupNorm
     ):

@@ -116,7 +116,7 @@ def one_after_the_other(
         yield
 
 # %% ../nbs/processes.ipynb #89fd287d
-GPU_PEAKS = {   # words in the name of a GPU -> 10^12 operations a second in bf16, dense; the first that fits
+GPU_PEAKS = {   # words in a GPU's name -> 10^12 operations per second in bf16, dense; the first that fits
     "B200": 2250.0, "H200 NVL": 835.0, "H200": 989.0, "GH200": 989.0, "H100 PCIe": 756.0, "H100 NVL": 835.0,
     "H100": 989.0, "A100": 312.0, "A40": 150.0, "A10": 125.0, "L40S": 362.0, "L40": 181.0, "L4": 121.0,
     "RTX 4090": 165.0, "RTX 3090": 71.0}
@@ -124,7 +124,7 @@ GPU_PEAKS = {   # words in the name of a GPU -> 10^12 operations a second in bf1
 
 def gpu_peak(
     name: str,        # as `torch.cuda.get_device_name` gives it
-) -> float | None:    # operations a second; None: not in the table, or only a part of a GPU (MIG)
+) -> float | None:    # operations per second; None: not in the table, or only a part of a GPU (MIG)
     "The most operations that this GPU can do in a second, products in bf16."
     words = name.replace("-", " ").split()
     fits = (peak for known, peak in GPU_PEAKS.items() if set(known.split()) <= set(words))
