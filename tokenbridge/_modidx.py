@@ -1105,6 +1105,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'tokenbridge.recipes._check_sizes': ('cifar.html#_check_sizes', 'tokenbridge/recipes.py'),
                                      'tokenbridge.recipes._cifar': ('cifar.html#_cifar', 'tokenbridge/recipes.py'),
                                      'tokenbridge.recipes._cifar_tiny': ('cifar.html#_cifar_tiny', 'tokenbridge/recipes.py'),
+                                     'tokenbridge.recipes._cifar_vae': ('cifar.html#_cifar_vae', 'tokenbridge/recipes.py'),
                                      'tokenbridge.recipes._first': ('cifar.html#_first', 'tokenbridge/recipes.py'),
                                      'tokenbridge.recipes._imagenet': ('cifar.html#_imagenet', 'tokenbridge/recipes.py'),
                                      'tokenbridge.recipes._matched': ('cifar.html#_matched', 'tokenbridge/recipes.py'),

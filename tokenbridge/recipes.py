@@ -118,21 +118,25 @@ class Recipe:
         return replace(config, accumulation=next(cut for cut in cuts if share // cut <= self.micro_batch))
 
 # %% ../nbs/12_cifar.ipynb #fdaf35e1
+def _cifar_vae(steps: int, save_every: int) -> TrainConfig:
+    "AdamW with a cosine, batches of 64."
+    return TrainConfig(steps=steps, batch_size=64, lr=1e-3, warmup=50, weight_decay=0.0, channels_last=True,
+                       save_every=save_every)
+
+
 def _cifar_tiny() -> Recipe:
     "Hours on a CPU."
     return Recipe(
-        vae=TrainConfig(steps=2200, batch_size=64, lr=1e-3, warmup=50, weight_decay=0.0, channels_last=True,
-                        save_every=200),
+        vae=_cifar_vae(2200, 200),
         ar=TrainConfig(steps=18000, batch_size=64, optimizer="muon", lr=2e-3, muon_lr=1.5e-2,
                        schedule="trapezoid", save_every=100),
         cfg_scale=3.0, temperature=1.0)
 
 
 def _cifar() -> Recipe:
-    "A VAE of an hour or two, a generator of a day: steps of a smaller batch, since each has 64 tokens."
+    "A VAE of an hour or two, a generator of a day: smaller batches, since an image has 64 tokens."
     tiny = _cifar_tiny()
-    return replace(tiny, vae=replace(tiny.vae, steps=12_000, save_every=500),
-                   ar=replace(tiny.ar, steps=40_000, batch_size=32))
+    return replace(tiny, vae=_cifar_vae(12_000, 500), ar=replace(tiny.ar, steps=40_000, batch_size=32))
 
 
 def _imagenet(cfg_scale: float, temperature: float, micro_batch: int = 64) -> Recipe:
