@@ -4,7 +4,7 @@ import pytest
 from tests.tools import notebooks, prose
 
 # These are not clean yet; a name leaves the list when it is.
-NOT_YET = ["11_evaluation", "12_cifar", "16_official_weights", "course", "solutions"]
+NOT_YET = ["12_cifar", "16_official_weights"]   # their functions are long: the median of a cell's lines
 NAMES = [pytest.param(name, marks=pytest.mark.xfail(reason="not clean yet")) if name in NOT_YET else name
          for name in notebooks.names()]
 

@@ -138,7 +138,7 @@ def _cifar() -> Recipe:
     tiny = _cifar_tiny()
     return replace(tiny, vae=_cifar_vae(12_000, 500), ar=replace(tiny.ar, steps=40_000, batch_size=32))
 
-
+# %% ../nbs/12_cifar.ipynb #f1f1c279
 def _imagenet(cfg_scale: float, temperature: float, micro_batch: int = 64) -> Recipe:
     "The paper's: 800 epochs in batches of 2048, a quarter of them warm-up; weeks on many GPUs."
     ar = TrainConfig(
