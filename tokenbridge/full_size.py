@@ -69,7 +69,7 @@ def work_parts(
 def training_hours(
     images: float,             # images seen: the size of the set times the epochs
     operations: float,         # operations of a training image, such as `training_flops` gives
-    peak: float,               # operations a second of one GPU, from its data sheet
+    peak: float,               # operations per second of one GPU, from its data sheet
     gpus: int = 1,             # number of GPUs
     utilisation: float = 0.35, # share of the peak that is reached, above 0 and at most 1
 ) -> float:                    # hours, if nothing waits for anything

@@ -117,7 +117,7 @@ class ResidualEncoder(nn.Module):
         self,
         width: int,                      # channels at half resolution
         multipliers: tuple[int, ...],    # channels of each stage in widths; the resolution halves at each
-        blocks: int,                     # residual blocks a stage
+        blocks: int,                     # residual blocks per stage
         latent_dims: int,                # d
         std_init: float = 0.08,          # deviation that the encoder states before training
     ):
@@ -146,7 +146,7 @@ class ResidualDecoder(nn.Module):
         self,
         width: int,                      # channels at half resolution
         multipliers: tuple[int, ...],    # as the encoder's; used from the last to the first
-        blocks: int,                     # residual blocks a stage
+        blocks: int,                     # residual blocks per stage
         latent_dims: int,                # d
     ):
         super().__init__()
@@ -206,7 +206,7 @@ class VAEConfig:
     factor: int = 8            # pixels of a row that one token covers
     width: int | None = None   # channels of the first stage; None: 64, or 128 for 'kl16'
     multipliers: tuple[int, ...] | None = None   # each stage's channels in widths; None: 1, 2, 4 or KL-16's
-    blocks: int | None = None  # residual blocks a stage; None: 1, or 2 for 'kl16'
+    blocks: int | None = None  # residual blocks per stage; None: 1, or 2 for 'kl16'
     groups: int = 32           # groups of GroupNorm ('kl16' only)
 
     def __post_init__(self):
