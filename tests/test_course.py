@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+import torch
 
 from tests.tools import grade, lab, notebooks
 from tokenbridge import course
@@ -323,3 +324,16 @@ def test_without_tests_it_says_what_is_needed(tiny, monkeypatch):
     monkeypatch.setattr(course, "_checkout", lambda: None)
     verdict, said = course.judge_functions({"03m": RIGHT})["03m"]
     assert verdict == "not judged" and "checkout" in said
+
+
+def constant(latents, levels):
+    return torch.zeros_like(latents).long()
+
+
+def test_a_function_under_another_name_is_judged_itself():
+    "A wrong one must not pass because the package's stands under the right name."
+    assert course.judge("03m", constant)[0] == "not yet"
+    verdict, said = course.judge_functions({"03m": "def quantise(latents, levels):\n    return latents"})["03m"]
+    assert verdict == "not yet" and "quantize" in said
+    with pytest.raises(ValueError, match="lambda"):
+        course.judge("03m", lambda latents, levels: latents)

@@ -9,6 +9,7 @@ import torch
 from einops import rearrange
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tokenbridge.files import load_tensors, pretrained_folder
 from tokenbridge.quantizer import (
@@ -111,6 +112,28 @@ def test_monotone(sizes):
     indices = quantize(torch.randn(200, dims, generator=g).sort(0).values, random_levels(g, dims, num_levels))
     assert bool((indices.diff(dim=0) >= 0).all())
     assert int(indices.min()) >= 0 and int(indices.max()) < num_levels
+
+
+class Largest(TorchDispatchMode):
+    "Numbers in the largest tensor that any operation makes."
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for made in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(made, torch.Tensor):
+                self.numbers = max(self.numbers, made.numel())
+        return out
+
+
+def test_no_table_of_all_distances():
+    "64 levels must not need 64 numbers for every latent."
+    g = seeded(0)
+    latents, levels = torch.randn(5000, 3, generator=g), random_levels(g, 3, 64)
+    with Largest() as largest:
+        indices = quantize(latents, levels)
+    assert indices.shape == latents.shape
+    assert largest.numbers <= 4 * latents.numel(), "a table of all distances"
 
 
 @settings(max_examples=20, deadline=None)

@@ -285,7 +285,7 @@ def judge(
     if value is None:
         return "not done", "not done yet" + (f" ({row['minutes']} minutes)" if "minutes" in row else "")
     if _is_function(value):
-        return judge_functions({exercise: function_text(value)})[exercise]
+        return judge_functions({exercise: _named(value, row.get("function", ""))})[exercise]
     if row.get("kind") == "medium":
         return "not yet", f"expected a function, got {_written(_plain(value))}"
     yours = f"(yours: {_written(_plain(value))})"
@@ -299,6 +299,16 @@ def judge(
 # %% ../nbs/course.ipynb #fa47ec17
 def _is_function(value) -> bool:
     return callable(value) or isinstance(value, (property, classmethod, staticmethod))
+
+
+def _named(function, path: str) -> str:
+    "A function as text that defines it under the name which the exercise asks for, whatever its own is."
+    text, wanted = function_text(function), path.rsplit(".", 1)[-1]
+    plain = getattr(function, "fget", None) or getattr(function, "__func__", function)
+    own = getattr(plain, "__name__", wanted)
+    if not own.isidentifier():
+        raise ValueError("function: expected one that is defined with def, got a lambda")
+    return text if own == wanted else f"{text}\n\n{wanted} = {own}\n"
 
 # %% ../nbs/course.ipynb #9c238498
 def attempt(

@@ -235,10 +235,10 @@ def _fitted(borders: np.ndarray, rounds: int) -> tuple[np.ndarray, np.ndarray]:
 # %% ../nbs/drawings.ipynb #46d6dd79
 _WORDS["draw_levels"] = (
     "The same bell-shaped histogram of a latent dimension three times, cut into eight cells with one level "
-    "each. Uniform: equal distances from -3 to 3; the outer cells hold 1 % of the latents each, the inner "
-    "ones 27 %. Equal shares, by quantiles: every cell holds 1/8, the inner cells are narrow and the outer "
-    "ones wide. Fitted, by Lloyd's rounds: between the two. The mean squared error is printed beside each; "
-    "the fitted levels have the smallest.")
+    "each; a latent belongs to the nearest level. Uniform: equal distances from -3 to 3; the outer cells "
+    "hold 1 % of the latents each, the inner ones 27 %. Quantiles: the mean of each eighth of the latents; "
+    "the inner cells are narrow, the outer ones wide, and all hold about as many. Fitted, by Lloyd's rounds: "
+    "between the two. The mean squared error is printed beside each; the fitted levels have the smallest.")
 
 # %% ../nbs/drawings.ipynb #08010800
 def draw_levels(
@@ -247,11 +247,11 @@ def draw_levels(
     "Levels over the histogram of a latent dimension: uniform, by quantiles, fitted."
     ax, normal = _sheet(ax, "draw_levels", 76), NormalDist()
     quantiles = np.array([normal.inv_cdf(i / 8) for i in range(1, 8)])
-    uniform = np.linspace(-2.25, 2.25, 7)
     place = lambda value: 63 + 12 * np.clip(value, -3.0, 3.0)
-    for row, (name, borders, levels) in enumerate([
-            ("Uniform", uniform, np.linspace(-2.625, 2.625, 8)), ("Equal shares", *_fitted(quantiles, 0)),
-            ("Fitted", *_fitted(quantiles, 200))]):
+    for row, (name, levels) in enumerate([
+            ("Uniform", np.linspace(-2.625, 2.625, 8)), ("Quantiles", _fitted(quantiles, 0)[1]),
+            ("Fitted", _fitted(quantiles, 200)[1])]):
+        borders = (levels[1:] + levels[:-1]) / 2   # the nearest level counts
         base, edges = 17 + 25 * row, [-9.0, *borders, 9.0]
         for i, (low, high) in enumerate(zip(edges, edges[1:])):
             values = np.linspace(max(low, -3), min(high, 3), 300)
@@ -259,8 +259,7 @@ def draw_levels(
             ax.add_patch(Polygon([(top[0][0], base), *top, (top[-1][0], base)], closed=True, edgecolor=_INK,
                                  facecolor="0.85" if i % 2 else "white", linewidth=0.8))
             share = normal.cdf(high) - normal.cdf(low)
-            words = "1/8" if abs(share - 1 / 8) < 1e-6 else f"{share:.0%}"
-            _text(ax, place((max(low, -3) + min(high, 3)) / 2), base + 4.3, words, 0.85)
+            _text(ax, place((max(low, -3) + min(high, 3)) / 2), base + 4.3, f"{100 * share:.0f}", 0.85)
         ax.plot(place(levels), [base + 1.2] * 8, "^", color=_BLUE, markersize=5, zorder=3)
         steps = np.linspace(-5, 5, 20001)
         nearest = levels[np.searchsorted(borders, steps)]
@@ -269,7 +268,7 @@ def draw_levels(
         _text(ax, 1, base - 9, name, ha="left", weight="bold")
         _text(ax, 1, base - 5, f"squared error {error:.4f}", 0.9, ha="left")
         _text(ax, 1, base + 1.2, "levels", 0.85, ha="left", colour=_BLUE)
-        _text(ax, 1, base + 4.3, "share of the latents", 0.85, ha="left")
+        _text(ax, 1, base + 4.3, "% of the latents", 0.85, ha="left")
     return ax
 
 # %% ../nbs/drawings.ipynb #122f7c1c
@@ -404,7 +403,8 @@ def draw_head(
     _arrow(ax, (14, 64.2), (26.8, 64.2), colour=_BLUE)
     _box(ax, 0.5, 60, 11, 8.5, "context\n$e$ numbers", _MARKED, size=0.85)
     _arrow(ax, (11.5, 64.2), (14, 64.2), colour=_BLUE)
-    _text(ax, 12.5, 38, "scale,\nshift, gate\n(AdaLN)", 0.9, ha="right", colour=_BLUE)
+    words = "condition,\nplus the step:\nscale, shift,\ngate (AdaLN)"
+    _text(ax, 12.7, 38, words, 0.8, ha="right", colour=_BLUE)
     _text(ax, 22, 10, "$k$ = 8\nlevels", 0.9, ha="right")
     _text(ax, 22, 71, "$d$ = 4", 0.9, ha="right")
     return ax

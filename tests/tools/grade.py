@@ -59,7 +59,7 @@ def grade(lab: Path) -> dict[str, tuple[str, str]]:
                 verdicts[exercise] = judged(exercise, value)
         for exercise, text in functions(cells, verdicts):
             if text is None:
-                verdicts[exercise] = "not yet", "the cell cannot be read as Python"
+                verdicts[exercise] = "not yet", "no function of this name can be read in its cell"
             else:
                 texts[exercise] = text
     return verdicts | judged_together(texts)
