@@ -253,3 +253,24 @@ def test_prose_leaves_good_sentences_alone():
     long = code("\n".join(f"x{i} = {i}" for i in range(9)))
     assert prose_tool.findings(book(long)) == ["median of 9 code lines a cell, aim 8"]
     assert not prose_tool.findings(book(long), lesson=False)
+
+
+@pytest.mark.parametrize("stated, said", [("budget 3 minutes on 2 CPU cores", "about 45 s"),
+                                          ("about 300 s, measured", "about 45 s"),
+                                          ("about 50 s, measured there", "about 50 s")])
+def test_the_table_states_the_measured_runtime(stated, said):
+    "Unless what stands there is about right, so that no execution changes it for nothing."
+    notebook = {"cells": [{"source": f"# A lesson\n\n| | |\n| --- | --- |\n| **Runtime** | {stated} |\n"}]}
+    lessons.state_runtime(notebook, (44, 150))
+    text = notebooks.joined(notebook["cells"][0]["source"])
+    assert f"| **Runtime** | {said}" in text and text.endswith(" |\n")
+    lessons.state_runtime(notebook, None)
+    assert notebooks.joined(notebook["cells"][0]["source"]) == text
+
+
+@pytest.mark.parametrize("name", notebooks.names())
+def test_runtimes_are_measured(name):
+    notebook = notebooks.read(name)
+    before = notebooks.joined(notebook["cells"][0]["source"])
+    lessons.state_runtime(notebook, notebooks.runtime(notebook))
+    assert notebooks.joined(notebook["cells"][0]["source"]) == before

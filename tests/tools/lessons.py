@@ -15,12 +15,14 @@ The tolerances stand in tests/tools/compare.py.
 import argparse
 import json
 import os
+import re
 import sys
 import time
 
 from tests.tools import compare, notebooks, references
 
 SOLUTIONS = "solutions"   # what they compute is the table of answers
+RUNTIME_ROW = re.compile(r"^(\| \*\*Runtime\*\* \| )(.*) \|$", re.M)
 TOTAL_BUDGET = 40 * 60  # seconds for all lessons together
 
 
@@ -105,6 +107,7 @@ def write_outputs(name: str, executed: dict) -> None:
     "Put the new outputs into the committed notebook, clean it, and record its sources."
     path = notebooks.NBS / f"{name}.ipynb"
     committed = json.loads(path.read_text(encoding="utf-8"))
+    state_runtime(committed, notebooks.runtime(executed))
     for old, new in zip(committed["cells"], executed["cells"], strict=True):
         if old["cell_type"] == "code":
             old["outputs"], old["execution_count"] = [as_written(output)
@@ -112,6 +115,24 @@ def write_outputs(name: str, executed: dict) -> None:
     path.write_text(json.dumps(committed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     notebooks.clean(path)
     record([name])
+
+
+def state_runtime(notebook: dict, measured: tuple[int, int] | None) -> None:
+    "Put the measured runtime into the table of the first cell, unless what stands there is about right."
+    first = notebook["cells"][0]
+    text = notebooks.joined(first["source"])
+    if measured is None or not (row := RUNTIME_ROW.search(text)):
+        return
+    stated = re.match(r"about (\d+) (s|minutes), measured", row[2])
+    seconds = int(stated[1]) * (60 if stated[2] == "minutes" else 1) if stated else 0
+    if not measured[0] / 1.5 - 5 <= seconds <= measured[0] * 1.5 + 5 or not stated:
+        said = row[1] + f"about {in_words(measured[0])}, measured on 2 CPU cores; budget {in_words(measured[1])} |"
+        first["source"] = text.replace(row[0], said).splitlines(keepends=True)
+
+
+def in_words(seconds: int) -> str:
+    "Seconds in steps of five, or minutes."
+    return f"{max(5, 5 * round(seconds / 5))} s" if seconds < 180 else f"{round(seconds / 60)} minutes"
 
 
 def settled(outputs: list[dict]) -> list[dict]:
