@@ -333,7 +333,8 @@ def constant(latents, levels):
 def test_a_function_under_another_name_is_judged_itself():
     "A wrong one must not pass because the package's stands under the right name."
     assert course.judge("03m", constant)[0] == "not yet"
-    verdict, said = course.judge_functions({"03m": "def quantise(latents, levels):\n    return latents"})["03m"]
+    text = "def quantise(latents, levels):\n    return latents"
+    verdict, said = course.judge_functions({"03m": text})["03m"]
     assert verdict == "not yet" and "quantize" in said
     with pytest.raises(ValueError, match="lambda"):
         course.judge("03m", lambda latents, levels: latents)

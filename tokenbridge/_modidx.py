@@ -707,6 +707,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'tokenbridge.head._MlpBlock.forward': ('head.html#_mlpblock.forward', 'tokenbridge/head.py'),
                                   'tokenbridge.head._check_config': ('head.html#_check_config', 'tokenbridge/head.py'),
                                   'tokenbridge.head._check_sampling': ('head.html#_check_sampling', 'tokenbridge/head.py'),
+                                  'tokenbridge.head._filter': ('head.html#_filter', 'tokenbridge/head.py'),
+                                  'tokenbridge.head._inverse_cdf': ('head.html#_inverse_cdf', 'tokenbridge/head.py'),
                                   'tokenbridge.head._permutation': ('head.html#_permutation', 'tokenbridge/head.py'),
                                   'tokenbridge.head._score': ('head.html#_score', 'tokenbridge/head.py'),
                                   'tokenbridge.head._start_classifiers': ('head.html#_start_classifiers', 'tokenbridge/head.py'),

@@ -161,7 +161,7 @@ class _LogitsHead(Head):
         check_tensor("context", context, "m e", "float", e=self.config.context_width)
         check_tensor("noise", noise, "m d", "float", m=len(context), d=self.config.dims)
         _check_sampling(temperature, top_k, top_p)
-        return self._draw(context, noise, lambda logits: filter_logits(logits, temperature, top_k, top_p))
+        return self._draw(context, noise, lambda logits: _filter(logits, temperature, top_k, top_p))
 
     def _draw(self, context: Tensor, noise: Tensor,
               filtered: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
@@ -231,7 +231,7 @@ class ParallelHead(_LogitsHead):
         "The indices of m tokens, all dimensions at once."
         with torch.no_grad():
             logits = self._logits(context)
-            tokens = sample_categorical(filtered(logits), noise)
+            tokens = _inverse_cdf(filtered(logits), noise)
         return tokens, _score(logits, tokens, context, noise)
 
 # %% ../nbs/06_head.ipynb #216bcb0d
@@ -329,6 +329,11 @@ def filter_logits(
     "Sharpen the logits and rule out unlikely levels."
     check_tensor("logits", logits, "... k", "float")
     _check_sampling(temperature, top_k, top_p)
+    return _filter(logits, temperature, top_k, top_p)
+
+# %% ../nbs/06_head.ipynb #8524de5c
+def _filter(logits: Tensor, temperature: float, top_k: int | None, top_p: float | None) -> Tensor:
+    "What `filter_logits` computes."
     if temperature < 1e-30:   # 0, or so little that the quotients would be infinite
         temperature, top_k = 1.0, 1
     logits = logits.float() / temperature
@@ -354,6 +359,11 @@ def sample_categorical(
     if noise.shape != logits.shape[:-1]:
         raise ValueError(f"noise: expected shape {tuple(logits.shape[:-1])}, "
                          f"one number for each row of logits, got {tuple(noise.shape)}")
+    return _inverse_cdf(logits, noise)
+
+# %% ../nbs/06_head.ipynb #fd737acd
+def _inverse_cdf(logits: Tensor, noise: Tensor) -> Tensor:
+    "What `sample_categorical` computes."
     cumulative = logits.float().softmax(-1).cumsum(-1)
     total = cumulative[..., -1:]                                             # 1 up to rounding
     # never past the last possible level
@@ -429,7 +439,7 @@ class DimensionHead(DimensionTransformer, _LogitsHead):
         "The indices of m tokens step by step, with a KV cache."
         drawn = noise.index_select(1, self.order)
         ordered, logits = _walk(self, context,
-                                lambda step, logits: sample_categorical(filtered(logits), drawn[:, step]))
+                                lambda step, logits: _inverse_cdf(filtered(logits), drawn[:, step]))
         return ordered.index_select(1, self.order.argsort()), _score(logits, ordered, context, noise)
 
     def cached_logits(

@@ -126,7 +126,8 @@ def state_runtime(notebook: dict, measured: tuple[int, int] | None) -> None:
     stated = re.match(r"about (\d+) (s|minutes), measured", row[2])
     seconds = int(stated[1]) * (60 if stated[2] == "minutes" else 1) if stated else 0
     if not measured[0] / 1.5 - 5 <= seconds <= measured[0] * 1.5 + 5 or not stated:
-        said = row[1] + f"about {in_words(measured[0])}, measured on 2 CPU cores; budget {in_words(measured[1])} |"
+        took, budget = map(in_words, measured)
+        said = row[1] + f"about {took}, measured on 2 CPU cores; budget {budget} |"
         first["source"] = text.replace(row[0], said).splitlines(keepends=True)
 
 
