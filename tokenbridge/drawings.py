@@ -221,8 +221,8 @@ def draw_grid(
     return ax
 
 # %% ../nbs/drawings.ipynb #9cbf3b92
-def _fitted(borders: np.ndarray, rounds: int) -> tuple[np.ndarray, np.ndarray]:
-    "Borders and levels for standard normal latents: each level its cell's mean, moved by Lloyd's rounds."
+def _fitted(borders: np.ndarray, rounds: int) -> np.ndarray:
+    "Levels for standard normal latents: each its cell's mean, moved by Lloyd's rounds."
     normal = NormalDist()
     for i in range(rounds + 1):
         edges = [-9.0, *borders, 9.0]
@@ -230,7 +230,7 @@ def _fitted(borders: np.ndarray, rounds: int) -> tuple[np.ndarray, np.ndarray]:
                            for a, b in zip(edges, edges[1:])])
         if i < rounds:
             borders = (levels[1:] + levels[:-1]) / 2
-    return borders, levels
+    return levels
 
 # %% ../nbs/drawings.ipynb #46d6dd79
 _WORDS["draw_levels"] = (
@@ -249,8 +249,8 @@ def draw_levels(
     quantiles = np.array([normal.inv_cdf(i / 8) for i in range(1, 8)])
     place = lambda value: 63 + 12 * np.clip(value, -3.0, 3.0)
     for row, (name, levels) in enumerate([
-            ("Uniform", np.linspace(-2.625, 2.625, 8)), ("Quantiles", _fitted(quantiles, 0)[1]),
-            ("Fitted", _fitted(quantiles, 200)[1])]):
+            ("Uniform", np.linspace(-2.625, 2.625, 8)), ("Quantiles", _fitted(quantiles, 0)),
+            ("Fitted", _fitted(quantiles, 200))]):
         borders = (levels[1:] + levels[:-1]) / 2   # the nearest level counts
         base, edges = 17 + 25 * row, [-9.0, *borders, 9.0]
         for i, (low, high) in enumerate(zip(edges, edges[1:])):
