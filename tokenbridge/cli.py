@@ -245,9 +245,10 @@ def run_train_vae(
     latents = (config.image_size // config.factor) ** 2 * min(len(images), 10000)
     check_int("num_levels", num_levels, 2, latents)
     evaluate = _held_out_decibels(options, config.image_size) if schedule.eval_every else None
+    start = None if options.start is None else open_model(options.start, options.on, option="start").vae
     vae, result = recipes.train_vae(
         images, config, schedule, recipe.kl_weight, recipe.perceptual_weight, folder=out,
-        resume=options.resume, device=device, mirror=recipe.mirror, evaluate=evaluate,
+        resume=options.resume, device=device, mirror=recipe.mirror, evaluate=evaluate, start=start,
         change=_changeable(options))
     model = TokenBridge(vae, recipes.fit_quantizer(vae, images, num_levels), name=shape.name,
                         classes=images.classes, sampling=recipe.sampling)
@@ -287,6 +288,8 @@ def run_train(
     "Train a generator on a tokenizer's tokens, save the whole model."
     from tokenbridge import recipes
     started, (shape, recipe) = time.time(), preset_and_recipe(options)
+    if options.finetune and options.start is not None:
+        raise ValueError("start: expected none with --finetune, which begins with the generator of --tokenizer")
     schedule, device = _generator_schedule(recipe, options), device_of_process(options.on)
     num = recipe.train_images if options.num is None else options.num
     if options.cache is not None:
@@ -299,12 +302,15 @@ def run_train(
         evaluate = _held_out_costs(tokenizer, options) if schedule.eval_every else None
         tokens = tokenizer.tokenize_set(images, mirror=recipe.mirror, progress=True)
     config = recipes.generator_config(tokenizer, tokens.classes, shape.ar, recipe.classifiers)
+    start = tokenizer if options.finetune else None
+    if options.start is not None:
+        start = open_model(options.start, options.on, True, "start")
     model, result = recipes.train_generator(
         tokenizer.cpu(), tokens, config, _generator_schedule(recipe, options, len(tokens)), out,
-        options.resume, device, evaluate=evaluate, start=tokenizer if options.finetune else None,
-        compiled=options.compiled, recompute=recipe.recompute, sampling=recipe.sampling, name=shape.name,
-        change=_changeable(options), samples=recipe.samples,
-        order=None if options.finetune else recipes.known_order(shape, tokenizer))
+        options.resume, device, evaluate=evaluate, start=start, compiled=options.compiled,
+        recompute=recipe.recompute, sampling=recipe.sampling, name=shape.name, change=_changeable(options),
+        samples=recipe.samples, order=recipes.known_order(shape, tokenizer) if start is None else None,
+        other_tokens=options.start is not None)
     _save(model, options, started, result, tokens.source)
 
 # %% ../nbs/17_cli.ipynb #b085288f

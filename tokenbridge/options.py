@@ -93,6 +93,7 @@ class TrainVAE(Files, Settings, _TrainVAE):
     num_levels: int | None = None  # levels per dimension; None: as the preset says
     kl_weight: float | None = None  # weight of the KL divergence, nats per image; None: as the recipe says
     perceptual_weight: float | None = None  # weight of perceptual distance, 0: none; None: as the recipe says
+    start: str | None = None  # a folder or shipped model whose autoencoder training begins with; None: PCA
 
 # %% ../nbs/options.ipynb #9d863e4c
 @dataclass(frozen=True)
@@ -127,6 +128,8 @@ class Train(Files, Settings, _Train):
     recompute: Literal["none", "head", "all"] | None = None
     means: bool = False  # with --cache: learn the posteriors' means, not fresh samples of them
     classifiers: Literal["small", "xavier"] | None = None  # how the head's classifiers start
+    # a folder or shipped model whose generator training begins with, though it was made for other tokens
+    start: str | None = None
 
 # %% ../nbs/options.ipynb #99c844db
 @dataclass(frozen=True)

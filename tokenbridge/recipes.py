@@ -335,14 +335,15 @@ def _same_parts(config: ARConfig, levels: Tensor, start: ARModel | None) -> ARMo
 
 
 def _started(start: ARModel | TokenBridge | None,
-             levels: Tensor) -> tuple[ARModel | None, tuple[str, ...] | None]:
-    "The generator to begin with and the names of its classes; ValueError if it was made for other levels."
+             levels: Tensor, other_tokens: bool) -> tuple[ARModel | None, tuple[str, ...] | None]:
+    "The generator to begin with and its classes' names; ValueError if it has other levels and may not."
     ar, names = (start.ar, start.classes) if isinstance(start, TokenBridge) else (start, None)
     if start is not None and not isinstance(ar, ARModel):
         raise ValueError(f"start: expected a TokenBridge with a generator, or an ARModel, "
                          f"got {type(start).__name__}")
-    if ar is not None and not torch.equal(ar.levels.cpu(), levels):
-        raise ValueError("start: expected a generator that has the levels of the tokenizer, got others")
+    if ar is not None and not other_tokens and not torch.equal(ar.levels.cpu(), levels):
+        raise ValueError("start: expected a generator that has the levels of the tokenizer, got others "
+                         "(other_tokens=True adapts it)")
     return ar, names
 
 
@@ -514,6 +515,7 @@ def train_generator(
     samples: bool = True,                  # of latents: True: fresh samples of the posteriors; False: means
     recompute: str = "none",               # whose activations are computed twice, not kept: 'head', 'all'
     order: Sequence[int] | None = None,    # of the dimensions in an untrained head; None: by the spectra
+    other_tokens: bool = False,            # True: `start` learned the tokens of another tokenizer
 ) -> tuple[TokenBridge, TrainResult]:      # with averaged weights that fit into 16 bits; and the history
     "Train a generator on tokens. ValueError if tokens, tokenizer, shape and `start` do not fit together."
     _check_data(tokenizer, tokens, samples)
@@ -521,7 +523,8 @@ def train_generator(
                  config.head.num_levels if config.head is not None else None)
     _check_classes("tokens", tokens.classes, config.backbone.classes)
     levels, device = tokenizer.quantizer.levels.cpu(), training_device(device)
-    first, known = _started(start, levels)
+    check_choice("other_tokens", other_tokens, (True, False))
+    first, known = _started(start, levels, other_tokens)
     if compiled:
         check_compiler(device)
     if order is not None and first is not None:
