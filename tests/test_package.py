@@ -91,7 +91,7 @@ NEVER = ["/wo" + "rk/", "/home" + "/", "/ro" + "ot/", "/opt/" + "py", "/opt/" + 
          "files.pythonhosted" + ".org",
          "pypi" + ".org", "registry.npmjs" + ".org", "deb.debian" + ".org"]
 OUTSIDE_TESTS = ["../sha" + "red", "shared/" + "design"]
-SKIP = {".git", ".mypy_cache", ".ruff_cache", ".venv", "runs", "build", "dist", "__pycache__",
+SKIP = {".git", ".mypy_cache", ".ruff_cache", ".venv", "runs", "build", "_build", "dist", "__pycache__",
         ".pytest_cache", ".hypothesis", ".ipynb_checkpoints", "cifar10"}
 
 

@@ -289,7 +289,8 @@ def run_train(
     from tokenbridge import recipes
     started, (shape, recipe) = time.time(), preset_and_recipe(options)
     if options.finetune and options.start is not None:
-        raise ValueError("start: expected none with --finetune, which begins with the generator of --tokenizer")
+        raise ValueError("start: expected none with --finetune, "
+                         "which begins with the generator of --tokenizer")
     schedule, device = _generator_schedule(recipe, options), device_of_process(options.on)
     num = recipe.train_images if options.num is None else options.num
     if options.cache is not None:
