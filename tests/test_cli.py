@@ -452,6 +452,30 @@ def test_compiled_is_handed_on(tiny_folder, tmp_path, monkeypatch, without_setti
     assert asked == [False, True] * 2
 
 
+def test_training_starts_from_another_model(tmp_path, capsys, monkeypatch, without_settings):
+    monkeypatch.chdir(tmp_path)
+    line = "--data drawn --num 40 --steps 2 --batch-size 4 --lr 1e-9 --device cpu"
+    vae = f"train-vae {line} --perceptual-weight 0 --start cifar-tiny"
+    assert command(f"{vae} --out v --num-levels 16") == 0
+    shipped, further = TokenBridge.from_pretrained("cifar-tiny"), TokenBridge.from_pretrained("v")
+    for name, value in shipped.vae.named_parameters():
+        assert torch.allclose(value, further.vae.get_parameter(name), atol=1e-2), name
+    assert not torch.equal(shipped.quantizer.levels, further.quantizer.levels), "fitted to other images"
+    train = f"train {line} --muon-lr 1e-9 --tokenizer v"
+    assert command(f"{train} --finetune --out g") == 1
+    assert "v is a tokenizer without a generator" in capsys.readouterr().err
+    assert command(f"{train} --finetune --start cifar-tiny --out g") == 1
+    assert "start: expected none with --finetune" in capsys.readouterr().err
+    assert command(f"{train} --start cifar-tiny --out g") == 0
+    result = TokenBridge.from_pretrained("g")
+    assert torch.equal(result.ar.levels, further.quantizer.levels)
+    for name, value in shipped.ar.named_parameters():
+        if "class_embed" not in name:   # other classes
+            assert torch.allclose(value, result.ar.get_parameter(name), atol=1e-2), name
+    assert command(f"train-vae {line} --perceptual-weight 0 --dims 8 --start cifar-tiny --out w") == 1
+    assert "start: expected a VAE of the same configuration" in capsys.readouterr().err
+
+
 def test_two_processes_train_one_model(tmp_path, monkeypatch, without_settings):
     monkeypatch.chdir(tmp_path)
     line = "--num 48 --steps 1 --batch-size 8 --perceptual-weight 0 --device cpu"

@@ -323,6 +323,15 @@ def test_weights_for_other_levels_cost_no_training(bridge, tokens):
         trained(bridge, tokens, start=other)
 
 
+def test_weights_for_other_levels_are_adapted_where_that_is_said(bridge, tokens):
+    other = ARModel(bridge.ar.config, bridge.quantizer.levels + 1)
+    other.load_state_dict(bridge.ar.state_dict())
+    result, _ = trained(bridge, tokens, schedule=replace(ONE_STEP, lr=1e-12), start=other, other_tokens=True)
+    assert torch.equal(result.ar.levels, bridge.quantizer.levels), "levels are the tokenizer's"
+    for name, value in bridge.ar.named_parameters():   # weights are rounded to 16 bits
+        assert torch.allclose(value, result.ar.get_parameter(name), atol=2e-2), name
+
+
 def test_tokens_of_another_tokenizer_are_refused(bridge, tokens):
     other = Tokenizer(bridge.vae, Quantizer(bridge.quantizer.levels + 1e-3, "fitted"))
     with pytest.raises(ValueError, match="^tokens: expected those of this tokenizer, whose levels is"):
