@@ -16,7 +16,7 @@ PARITY := torch-fidelity torchmetrics lightning-utilities
 IN_ORDER := PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lessons run lab grade readme export benchmark setup clean clean-all
+.PHONY: help demo test lessons run lab grade decks readme export benchmark setup clean clean-all
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ lab: $(VENV)/.dev  ## write the lessons as exercise books into lab/: no outputs,
 
 grade: $(VENV)/.dev  ## judge exercise books: make grade LAB=lab (one learner), or LAB=a folder of labs
 	$(IN_ORDER) $(BIN)/python -m tests.tools.grade $(LAB)
+
+decks: $(VENV)/.dev  ## write slides of the lessons into _build/decks: make decks ARGS=09 (needs npm, the first time)
+	$(IN_ORDER) $(BIN)/python -m tests.tools.decks $(ARGS)
 
 readme: $(VENV)/.dev  ## write README.md and nbs/images from nbs/index.ipynb
 	$(IN_ORDER) $(BIN)/python -m tests.tools.readme $(ARGS)

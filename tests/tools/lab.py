@@ -45,9 +45,11 @@ def exercise_book(notebook: dict, beside: list[str]) -> dict:
     "A lesson as its reader gets it; `beside` are the notebooks that lie in the same folder."
     cells = []
     for cell in notebook["cells"]:
-        if "solution" in notebooks.tags(cell):
+        if "solution" in notebooks.tags(cell) or notebooks.for_decks_only(cell):
             continue
         cell = json.loads(json.dumps(cell))
+        for key in ("slide", "slideshow"):
+            cell["metadata"].pop(key, None)
         if cell["cell_type"] == "markdown":
             cell["source"] = LINK.sub(lambda match: f"]({moved(match[1], beside)})", cell["source"])
             cells.append(cell)

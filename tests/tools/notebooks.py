@@ -47,6 +47,11 @@ def tags(cell: dict) -> list[str]:
     return cell.get("metadata", {}).get("tags", [])
 
 
+def for_decks_only(cell: dict) -> bool:
+    "Whether a cell is shown on slides alone: readers, exercise books and the site do without it."
+    return "slide-only" in tags(cell)
+
+
 def source_hash(cell: dict) -> str:
     "Twelve hexadecimal digits that change with the cell's code, not with wrapping, comments and docstrings."
     source = cell["source"]
@@ -120,7 +125,7 @@ def longest_run(notebook: dict) -> int:
     "The largest number of code cells in a row without prose between."
     longest = run = 0
     for cell in notebook["cells"]:
-        if cell["cell_type"] == "markdown":
+        if cell["cell_type"] == "markdown" and not for_decks_only(cell):
             run = 0
         elif cell["cell_type"] == "code" and code_lines(cell["source"]):
             run += 1

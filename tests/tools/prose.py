@@ -90,6 +90,8 @@ def findings(notebook: dict, lesson: bool = True) -> list[str]:
     "All that is found in a notebook, one line each."
     found = []
     for number, cell in enumerate(notebook["cells"]):
+        if notebooks.for_decks_only(cell):
+            continue
         check = {"markdown": markdown_findings, "code": code_findings}.get(cell["cell_type"])
         for reason in check(cell["source"]) if check else ():
             found.append(f"cell {number} ({cell.get('id', '?')}): {reason}")
