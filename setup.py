@@ -39,7 +39,7 @@ setup(
     package_data={"tokenbridge": ["py.typed"]},
     python_requires=f">={CONFIG['min_python']}",
     install_requires=words("requirements"),
-    extras_require={extra: words(f"{extra}_requirements") for extra in ("dev", "hub", "eval", "diffusers")},
+    extras_require={extra: words(f"{extra}_requirements") for extra in ("dev", "hub", "eval", "diffusers", "browser")},
     entry_points={"console_scripts": words("console_scripts"),
                   "nbdev": ["tokenbridge=tokenbridge._modidx:d"]},
     cmdclass={"build_py": BuildWithWeights},
