@@ -10,7 +10,7 @@
   const stage = (box ? root.closest(box) : document.documentElement).getBoundingClientRect();
   const large = (rect) => rect.width > 0.5 && rect.height > 0.5;
   const scale = box ? stage.width / root.closest(box).offsetWidth : 1;
-  const line = (rect, size) => {   // a line's box without the space that the font leaves above and below letters
+  const line = (rect, size) => {   // a line without the space that the font leaves above and below letters
     const spare = Math.max(0, rect.height - size * scale) / 2;
     return { left: rect.left, right: rect.right, top: rect.top + spare, bottom: rect.bottom - spare,
              width: rect.width, height: rect.height - 2 * spare };
