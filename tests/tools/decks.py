@@ -24,6 +24,7 @@ from pathlib import Path
 from tests.tools import notebooks
 
 OUT, CACHE = notebooks.ROOT / "_build" / "decks", notebooks.ROOT / "_build" / "npm"
+NPM = "npm"
 STYLE = Path(__file__).parent / "deck"       # the template, the style sheet, the script that starts a deck
 REVEAL, MATHJAX = "reveal.js-5.2.1", "mathjax-3.2.2"
 FONTS = "dist/theme/fonts/source-sans-pro"
@@ -35,7 +36,11 @@ LIBRARY = {                                  # what a deck needs of each package
                 for face in ("regular", "italic", "semibold", "semibolditalic")}},
     MATHJAX: {"es5/tex-svg-full.js": "tex-svg-full.js", "LICENSE": "mathjax.LICENSE"}}
 MOST_WORDS, MOST_LINES, MOST_COLUMNS = 12, 16, 80
-MOST_LINES_WITH_OUTPUT, SHARP_DPI = 20, 220
+MOST_LINES_WITH_OUTPUT, MOST_COLUMNS_PRINTED = 20, 100
+TEXT_SIZES = (36, 33, 30, 27, 24)            # pixels, of a slide that is 720 pixels high
+FIGURE_BESIDE = 220                          # pixels that a figure gets beside text or code, at least
+LARGEST_PIXEL, SHARP_DPI = 3, 220            # how far a figure is enlarged; what --sharp makes of it
+FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.M | re.S)
 TYPES = ("slide", "subslide", "fragment", "notes", "skip", "-", None)
 
 
@@ -144,17 +149,19 @@ class _Deck:
 
     def add_markdown(self, cell: dict, kind: str | None) -> None:
         level, heading, text = split_heading(cell["source"])
-        alone = notebooks.for_decks_only(cell)
+        alone, slide = notebooks.for_decks_only(cell), cell["metadata"].get("slide", {})
         if kind in ("fragment", "-"):
+            check_code(cell["source"])
             self.extend([Part("markdown", cell["source"], kind == "fragment")])
         elif kind == "slide" or (alone and kind is None):
-            title = cell["metadata"].get("slide", {}).get("title") or heading
+            title = slide.get("title") or heading
             if not title:
                 raise DeckError("a slide needs a title: begin the cell with a heading")
             check_code(text)
-            self.begin(title, [Part("markdown", text)] if text else [])
+            self.begin(title, [Part("markdown", text)] if text else [], slide)
         elif level == 1 and not self.slides and kind is None:
             self.slides.append(opening(heading, text))
+            self.empty = False
         elif heading and kind is None:
             self.open_section(heading, text)
         else:
@@ -175,10 +182,10 @@ class _Deck:
                 part.fragment = kind == "fragment"
             self.extend(parts)
         else:
-            self.begin(takeaway or slide.get("title") or self.section, parts)
+            self.begin(takeaway or slide.get("title") or self.section, parts, slide)
 
-    def begin(self, title: str, parts: list[Part]) -> None:
-        section = "" if self.section == title else self.section
+    def begin(self, title: str, parts: list[Part], slide: dict) -> None:
+        section = slide.get("section", "" if self.section == title else self.section)
         self.slides.append(Slide(title, section, parts, self.waiting))
         self.waiting, self.empty = [], False
 
@@ -214,6 +221,7 @@ def split_heading(source: str) -> tuple[int, str, str]:
 def opening(heading: str, text: str) -> Slide:
     "The title slide: the title, the quoted line, the goal. The whole cell becomes notes."
     quoted = " ".join(line.lstrip("> ") for line in text.splitlines() if line.startswith(">"))
+    quoted = re.sub(r"\s*\bContains [^.]*\.", "", quoted)   # that sentence is for the module
     goal = re.search(r"\|\s*\*\*Goal\*\*\s*\|\s*(.*?)\s*\|", text)
     parts = [Part("markdown", f"> {quoted}")] if quoted else []
     parts += [Part("markdown", f"**Goal:** {goal[1]}")] if goal else []
@@ -229,28 +237,28 @@ def shown(cell: dict, pictures: list[Part], both: bool) -> list[Part]:
     check_lines(source, "source")
     lines = len(source.splitlines()) + len(printed.splitlines())
     if printed:
-        check_lines(printed, "output")
+        check_lines(printed, "output", MOST_COLUMNS_PRINTED)
         if lines > MOST_LINES_WITH_OUTPUT:
             raise DeckError(f"source and output have {lines} lines, a slide has room for "
                             f"{MOST_LINES_WITH_OUTPUT}: show it shortened in a slide-only cell")
     return [Part("code", source), *pictures, *([Part("output", printed)] if printed else [])]
 
 
-def check_lines(text: str, what: str) -> None:
+def check_lines(text: str, what: str, columns: int = MOST_COLUMNS) -> None:
     "DeckError where code or output is too long or too wide for a slide."
     lines = text.splitlines()
     widest = max(map(len, lines), default=0)
     if len(lines) > MOST_LINES:
         raise DeckError(f"{what} of {len(lines)} lines, a slide has room for {MOST_LINES}: "
                         "show it shortened in a slide-only cell")
-    if widest > MOST_COLUMNS:
-        raise DeckError(f"{what} of {widest} columns, a slide has room for {MOST_COLUMNS}: "
+    if widest > columns:
+        raise DeckError(f"{what} of {widest} columns, a slide has room for {columns}: "
                         "show it shortened in a slide-only cell")
 
 
 def check_code(text: str) -> None:
     "The same for the code blocks of a markdown cell."
-    for block in re.findall(r"^```[^\n]*\n(.*?)^```", text, re.M | re.S):
+    for block in FENCE.findall(text):
         check_lines(block, "code block")
 
 
@@ -287,7 +295,8 @@ def templates():
     import jinja2
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(STYLE), autoescape=True, trim_blocks=True,
                                      lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters |= {"markdown": markdown, "inline": inline, "part": part_html, "plain": plain}
+    environment.filters |= {"markdown": markdown, "inline": inline, "part": part_html, "plain": plain,
+                            "letters": letters}
     return environment
 
 
@@ -313,40 +322,58 @@ def plain(text: str) -> str:
 def part_html(part: Part, slide: Slide):
     "A part of a slide as HTML."
     from markupsafe import Markup, escape
-    size = f"{code_size(slide):.0f}px"
     if part.kind == "figure":
-        size_of = picture_size(base64.b64decode(part.text))
+        width, height = (LARGEST_PIXEL * size for size in picture_size(base64.b64decode(part.text)))
         inner = (f'<img src="data:image/png;base64,{part.text}" alt="{escape(plain(slide.title))}" '
-                 f'style="max-width: {3 * size_of[0]}px; max-height: {3 * size_of[1]}px">')
+                 f'style="max-width: {width}px; max-height: {height}px">')
     elif part.kind == "code":
         inner = markdown(f"```python\n{part.text}\n```")
     elif part.kind == "output":
         inner = f"<pre>{escape(part.text)}</pre>"
     else:
         inner = markdown(part.text)
-    fragment = " fragment" if part.fragment else ""
-    return Markup(f'<div class="{part.kind}{fragment}" style="--code: {size}">{inner}</div>')
+    return Markup(f'<div class="{part.kind}{" fragment" if part.fragment else ""}">{inner}</div>')
 
 
 def picture_size(data: bytes) -> tuple[int, int]:
     "Width and height that a PNG says it has."
-    return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
 
 
-def code_size(slide: Slide) -> float:
-    "Pixels of the letters of code: as large as lines and columns of the slide allow, 18 to 26."
-    lines, columns, height = 0.0, 1, 480.0 if len(plain(slide.title)) < 60 else 440.0
+# ---- letters as large as a slide allows (the browser's check tells what still runs off)
+
+def letters(slide: Slide) -> str:
+    "Sizes of text and code on a slide in pixels, as CSS: the largest with which all of it fits."
+    blocks, texts = [], []
     for part in slide.parts:
-        blocks = [part.text] if part.kind in ("code", "output") else []
+        blocks += [part.text] if part.kind in ("code", "output") else []
         if part.kind == "markdown":
-            blocks = re.findall(r"^```[^\n]*\n(.*?)^```", part.text, re.M | re.S)
-            for line in re.sub(r"^```.*?^```", "", part.text, flags=re.M | re.S).splitlines():
-                height -= 46 * -(-len(line) // 85)
-        if part.kind == "figure":
-            height -= 220
-        lines += sum(len(block.splitlines()) + 1 for block in blocks)
-        columns = max([columns, *(len(line) for block in blocks for line in block.splitlines())])
-    return max(18, min(26, 1110 / (0.605 * columns), height / (1.3 * max(lines, 1))))
+            blocks += FENCE.findall(part.text)
+            texts.append(FENCE.sub("", part.text))
+    lines = [line for block in blocks for line in block.splitlines()]
+    room = (540 if len(plain(slide.title)) < 60 else 494) - 38 * len(blocks)
+    room -= FIGURE_BESIDE * any(part.kind == "figure" for part in slide.parts)
+    widest = 1110 / (0.605 * max(map(len, lines), default=1))
+    for text in TEXT_SIZES:
+        left = room - sum(text_height(one, text) for one in texts)
+        code = min(26, widest, left / (1.3 * len(lines))) if lines else 26
+        if left >= 0 and code >= 20:
+            break
+    return f"--text: {text}px; --code: {max(18, code):.1f}px"
+
+
+def text_height(text: str, size: int) -> float:
+    "About how many pixels a text without code takes at a size of its letters."
+    height = 0.0
+    for line in re.sub(r"\$\$.*?\$\$", "FORMULA", text, flags=re.S).splitlines():
+        if "FORMULA" in line:
+            height += 3 * size
+        elif re.match(r"\s*\|[\s|:-]+$", line) or not line.strip():
+            continue
+        else:
+            letters_in_a_line = 1120 / (0.47 * size)
+            height += 1.3 * size * -(-len(line) // letters_in_a_line) + 14
+    return height
 
 
 def write(path: Path, text: str) -> None:
@@ -381,9 +408,9 @@ def fetched(package: str) -> Path:
     wanted = "@".join(package.rsplit("-", 1))
     CACHE.mkdir(parents=True, exist_ok=True)
     try:
-        subprocess.run(["npm", "pack", "--silent", wanted], cwd=CACHE, check=True, capture_output=True,
+        subprocess.run([NPM, "pack", "--silent", wanted], cwd=CACHE, check=True, capture_output=True,
                        timeout=300)
-    except FileNotFoundError:
+    except OSError:
         raise DeckError(f"decks need {wanted}: install Node.js (it brings npm; on Debian and Ubuntu: "
                         "apt-get install npm) and run this again") from None
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
