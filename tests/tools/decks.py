@@ -305,7 +305,8 @@ def markdown(text: str):
     from markupsafe import Markup
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
     text = re.sub(r"(?<!!)\[([^\]\n]+)\]\((?![a-z]+:)[^)\s]*\)", r"\1", text)
-    renderer = IPythonRenderer(escape=False, exclude_anchor_links=True)
+    renderer = IPythonRenderer(escape=False, exclude_anchor_links=True, embed_images=True,
+                               path=str(notebooks.NBS))
     return Markup(MarkdownWithMath(renderer=renderer).render(text))
 
 
