@@ -69,7 +69,7 @@ ROWS = {
         (lambda: recipes.train_generator(TINY, TOKENS, tiny_config(tokens=16, class_tokens=3), SCHEDULE,
                                          start=TINY.ar), ValueError, "start: backbone."),
         (lambda: recipes.train_generator(TINY, TOKENS, SHAPE, SCHEDULE, start=TINY.ar, other_tokens="yes"),
-         ValueError, "other_tokens: expected True or False"),
+         ValueError, "other_tokens: expected one of True, False"),
         (lambda: recipes.train_generator(TINY, TOKENS, SHAPE, SCHEDULE, start=TINY.vae), ValueError,
          "start: expected a TokenBridge with a generator, or an ARModel, got VAE"),
         (lambda: recipes.train_generator(TINY, TOKENS, SHAPE, SCHEDULE, device="mps"), ValueError,
