@@ -374,10 +374,10 @@ def find_judge(
     classes: Sequence[str],         # names of the classes, in the order of the labels
     source: str | None = None,      # name of the set, as `ImageSet.source` says it; None: any
     image_size: int | None = None,  # height and width of the images, in pixels; None: any
-    name: str = "judge",            # which kind: 'judge' or 'witness'
+    name: str = "judge",            # which kind: 'judge', 'witness' or 'features'
 ) -> AnyClassifier | None:  # in evaluation mode; None: no shipped judge knows these images
     "The shipped judge that was trained on these classes."
-    check_choice("name", name, ("judge", "witness"))
+    check_choice("name", name, tuple(CLASSIFIERS))
     wanted = {"classes": list(classes), "source": source, "image_size": image_size}
     for path in sorted(pretrained_folder("classifiers").glob(f"{name}*.safetensors")):
         found = _remembered(_header(path), path)
