@@ -78,7 +78,14 @@ class Classifier(nn.Module):
     ) -> Tensor:               # (b, classes) logits
         "Class logits."
         check_tensor("images", images, "b 3 h w", "float")
-        return self.out(self.features(images))
+        return self.out(self.pooled(images))
+
+    def pooled(
+        self,
+        images: Tensor,        # (b, 3, h, w) in [-1, 1]
+    ) -> Tensor:               # (b, f)
+        "What the logits are computed from."
+        return self.features(images)
 
 
 class FeatureNet(Classifier):
@@ -110,13 +117,12 @@ class FeatureNet(Classifier):
             maps.append(images)
         return maps
 
-    def forward(
+    def pooled(
         self,
         images: Tensor,        # (b, 3, h, w) in [-1, 1]
-    ) -> Tensor:               # (b, classes) logits
-        "Class logits."
-        check_tensor("images", images, "b 3 h w", "float")
-        return self.out(self.features(images)[-1].amax((2, 3)))
+    ) -> Tensor:               # (b, 128)
+        "What the logits are computed from: maxima of the last stage's maps."
+        return self.features(images)[-1].amax((2, 3))
 
 # %% ../nbs/classifier.ipynb #e339ba4b
 def conv_gelu(

@@ -130,7 +130,7 @@ def judge_features(
     chunk_size: int | None = None,   # images at a time; None: 500 of 32 x 32 pixels, fewer if they are larger
 ) -> Tensor:            # (N, f)
     "The judge's last features of each image."
-    features = getattr(judge, "features", None)
+    features = getattr(judge, "pooled", None) or getattr(judge, "features", None)
     if not callable(features):
         raise ValueError(f"judge: expected a module with a method features, got {type(judge).__name__}")
     return _ask(judge, images, chunk_size, lambda part: features(part).float())
