@@ -232,7 +232,7 @@ def mask_experiment(
 
 # %% ../nbs/experiments.ipynb #83e8ca76
 def _chooser(test: ImageSet) -> tuple[str, nn.Module]:
-    "The classifier that chooses settings: the VAE's eye, so that the judge stays unprejudiced; else the judge."
+    "The classifier that chooses settings: the VAE's eye, which spares the judge; else the judge."
     for name in ("features", "judge"):
         found = classifier.find_judge(test.classes, test.source, name=name)
         if found is not None:
@@ -272,7 +272,8 @@ def sampling_experiment(
                     | {"fd": fd_judge(eye, samples, known)})
     command = (f"sampling_experiment({name!r}, {str(model)!r}, {settings!r}, per_class={per_class}, "
                f"seed={seed}, test_images={test_images})")
-    return keep(run_record(command, seed, started, per_class=per_class, judge=who, runs=runs, data=test.source))
+    return keep(run_record(command, seed, started, per_class=per_class, judge=who, runs=runs,
+                           data=test.source))
 
 # %% ../nbs/experiments.ipynb #527992d1
 def ship_classifier(
