@@ -90,6 +90,12 @@ def test_source_and_figure_together():
     assert (both.kinds, alone.kinds) == ("code figure", "figure")
 
 
+def test_what_was_printed_can_be_shown_alone():
+    slide, = deck_of(cell("x = " + "1" * 99, printed="levels  loss\n", slide_type="slide",
+                          slide={"title": "A table", "show": "output"}))[1:]
+    assert [(part.kind, part.text) for part in slide.parts] == [("output", "levels  loss")]
+
+
 def test_titles_and_sections_can_be_said():
     deck = deck_of(text("## Section"), cell("x = 1", slide_type="slide", slide={"title": "Said"}),
                    only("## Heading", slide={"section": ""}))
@@ -104,6 +110,7 @@ def test_titles_and_sections_can_be_said():
     (cell("\n".join("x" * 12), printed="x\n" * 9, slide_type="slide"), "21 lines, a slide has room for 20"),
     (cell("x", figure=True, slide={"takeaway": "one " * 13}), "at most 12 words, this one 13"),
     (cell("x", slide={"takeaway": "No figure here"}), "a takeaway and no figure"),
+    (cell("x", slide_type="slide", slide={"show": "output"}), "printed nothing"),
     (cell("x", slide_type="page"), "slide_type: expected one of slide, "),
     (only("No heading"), "a slide needs a title"),
     (only("## Title\n\n```python\n" + "x\n" * 17 + "```"), "code block of 17 lines"),
@@ -257,7 +264,8 @@ def test_slide_only_cells_are_markdown_with_a_heading_and_folded(name):
             where = f"cell {number}: {found['source'][:40]!r}"
             assert found["cell_type"] == "markdown", where
             assert found["metadata"].get("jupyter", {}).get("source_hidden") is True, where
-            assert decks.slide_type(found) in ("fragment", "-") or found["source"].startswith("## "), where
+            assert (decks.slide_type(found) in ("fragment", "-", "notes")
+                    or found["source"].startswith("## ")), where
 
 
 @pytest.mark.parametrize("name", FINISHED + BUILT)

@@ -229,11 +229,14 @@ def opening(heading: str, text: str) -> Slide:
 
 
 def shown(cell: dict, pictures: list[Part], both: bool) -> list[Part]:
-    "What a slide shows of a code cell: the figure alone, or its source with what it gave."
+    "What a slide shows of a code cell: the figure alone, its source with what it gave, or what it printed."
     if pictures and not both:
         return pictures
-    source = re.sub(r"^#\|.*\n?", "", cell["source"], flags=re.M).strip("\n")
+    alone = cell["metadata"].get("slide", {}).get("show") == "output"
+    source = "" if alone else re.sub(r"^#\|.*\n?", "", cell["source"], flags=re.M).strip("\n")
     printed = "" if pictures else printed_text(cell)
+    if alone and not printed:
+        raise DeckError("it shows its output alone and printed nothing")
     check_lines(source, "source")
     lines = len(source.splitlines()) + len(printed.splitlines())
     if printed:
@@ -241,7 +244,8 @@ def shown(cell: dict, pictures: list[Part], both: bool) -> list[Part]:
         if lines > MOST_LINES_WITH_OUTPUT:
             raise DeckError(f"source and output have {lines} lines, a slide has room for "
                             f"{MOST_LINES_WITH_OUTPUT}: show it shortened in a slide-only cell")
-    return [Part("code", source), *pictures, *([Part("output", printed)] if printed else [])]
+    parts = [Part("code", source), *pictures, Part("output", printed)]
+    return [part for part in parts if part.text]
 
 
 def check_lines(text: str, what: str, columns: int = MOST_COLUMNS) -> None:
