@@ -377,7 +377,8 @@ def text_height(text: str, size: int) -> float:
             continue
         else:
             letters_in_a_line = 1120 / (0.47 * size)
-            height += 1.3 * size * -(-len(line) // letters_in_a_line) + 14
+            seen = re.sub(r"[{}$*`^_]", "", re.sub(r"\\[a-zA-Z]+|\\.", "x", line))   # a command: a letter
+            height += 1.3 * size * -(-len(seen) // letters_in_a_line) + 14
     return height
 
 
