@@ -1,6 +1,7 @@
 "Decks of slides: what the builder makes of cells, and what the lessons say about theirs."
 import base64
 import io
+import json
 import re
 import tarfile
 
@@ -225,6 +226,17 @@ def test_the_command_writes_decks_and_index(tmp_path, monkeypatch, capsys):
     assert decks.main(["--out", str(tmp_path / "out")]) == 0
     written = {path.stem for path in (tmp_path / "out").glob("*.html")}
     assert written == {"index", *decks.chosen([])} and "09_generation.html: " in capsys.readouterr().out
+
+
+def test_sharp_figures_come_from_a_copy(monkeypatch):
+    def execute(name, folder, data):
+        copied = json.loads((folder / f"{name}.ipynb").read_text(encoding="utf-8"))
+        assert f"'dpi': {decks.SHARP_DPI}" in copied["cells"][0]["source"]
+        return copied
+    before = (notebooks.NBS / "09_generation.ipynb").read_bytes()
+    monkeypatch.setattr(notebooks, "execute", execute)
+    assert decks.sharp("09_generation")["cells"] == notebooks.read("09_generation")["cells"]
+    assert (notebooks.NBS / "09_generation.ipynb").read_bytes() == before
 
 
 # ---- readers, exercise books and checks of prose do not see slides

@@ -7,6 +7,8 @@ window.MathJax = {
     ready: async () => {
       MathJax.startup.defaultReady();
       await MathJax.startup.promise;
+      // MathML for screen readers would be seen twice there, where MathJax's style sheet is missing
+      document.querySelectorAll('aside.notes mjx-assistive-mml').forEach((copy) => copy.remove());
       await Reveal.initialize({
         width: 1280, height: 720, margin: 0, minScale: 0.1, maxScale: 4, center: false,
         hash: true, transition: 'none', controls: false, slideNumber: false,
