@@ -116,6 +116,7 @@ def test_titles_and_sections_can_be_said():
     (only("No heading"), "a slide needs a title"),
     (only("## Title\n\n```python\n" + "x\n" * 17 + "```"), "code block of 17 lines"),
     (only("## Title\n\n```python\n" + "x" * 81 + "\n```"), "code block of 81 columns"),
+    (only("## Title\n\n![words](images/missing.png)"), "there is no picture nbs/images/missing.png"),
     (only("More\n\n```python\n" + "x" * 81 + "\n```", slide_type="fragment"), "code block of 81 columns"),
 ])
 def test_what_does_not_fit_is_named(wrong, words):
@@ -172,6 +173,12 @@ def test_a_page_holds_titles_figures_notes_and_formulas():
     assert re.search(r'<aside class="notes">\s*<p>Said <strong>here</strong>', page)
     assert "$$x_1$$" in page and "$a &lt; b$ &amp; <code>code</code></h2>" in page
     assert "ipynb" not in page, "a link to another notebook leads nowhere from a deck"
+
+
+def test_a_picture_travels_with_the_deck():
+    file = next((notebooks.NBS / "images").glob("*.png")).name
+    page = decks.page("03_tiny", deck_of(only(f"## A picture\n\n![words](images/{file})")))
+    assert 'src="data:image/png;base64,' in page and file not in page
 
 
 def test_index_lists_the_decks():
@@ -262,13 +269,6 @@ def test_slides_do_not_count_as_prose_between_code():
 LESSONS = [name for name in notebooks.names() if name[0].isdigit()]
 
 
-def with_slides(name: str) -> dict:
-    notebook = notebooks.read(name)
-    if not decks.has_slides(notebook):
-        pytest.skip(f"{name} does not yet say what its slides are")
-    return notebook
-
-
 @pytest.mark.parametrize("name", LESSONS)
 def test_slide_only_cells_are_markdown_with_a_heading_and_folded(name):
     for number, found in enumerate(notebooks.read(name)["cells"]):
@@ -276,13 +276,13 @@ def test_slide_only_cells_are_markdown_with_a_heading_and_folded(name):
             where = f"cell {number}: {found['source'][:40]!r}"
             assert found["cell_type"] == "markdown", where
             assert found["metadata"].get("jupyter", {}).get("source_hidden") is True, where
-            assert (decks.slide_type(found) in ("fragment", "-", "notes")
-                    or found["source"].startswith("## ")), where
+            begins = decks.slide_type(found) not in ("fragment", "-", "notes", "skip")
+            assert not begins or found["source"].startswith("## "), where
 
 
 @pytest.mark.parametrize("name", FINISHED + BUILT)
 def test_each_figure_is_on_a_slide_or_left_out_on_purpose(name):
-    notebook = with_slides(name)
+    notebook = notebooks.read(name)
     forgotten = [f"cell {number}: {found['source'][:60]!r}" for number, found in enumerate(notebook["cells"])
                  if found["cell_type"] == "code" and decks.images(found)
                  and not found["metadata"].get("slide", {}).get("takeaway")
@@ -292,7 +292,7 @@ def test_each_figure_is_on_a_slide_or_left_out_on_purpose(name):
 
 @pytest.mark.parametrize("name", FINISHED + BUILT)
 def test_the_deck_of_a_lesson_builds(name):
-    deck = decks.slides(with_slides(name), name)
+    deck = decks.slides(notebooks.read(name), name)
     page = decks.page(name, deck)
     assert page.count("<section>") == len(deck) >= 5
     assert [slide.title for slide in deck if not slide.parts] == [], "a slide with a title alone"

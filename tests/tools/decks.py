@@ -151,13 +151,13 @@ class _Deck:
         level, heading, text = split_heading(cell["source"])
         alone, slide = notebooks.for_decks_only(cell), cell["metadata"].get("slide", {})
         if kind in ("fragment", "-"):
-            check_code(cell["source"])
+            check_text(cell["source"])
             self.extend([Part("markdown", cell["source"], kind == "fragment")])
         elif kind == "slide" or (alone and kind is None):
             title = slide.get("title") or heading
             if not title:
                 raise DeckError("a slide needs a title: begin the cell with a heading")
-            check_code(text)
+            check_text(text)
             self.begin(title, [Part("markdown", text)] if text else [], slide)
         elif level == 1 and not self.slides and kind is None:
             self.slides.append(opening(heading, text))
@@ -260,10 +260,13 @@ def check_lines(text: str, what: str, columns: int = MOST_COLUMNS) -> None:
                         "show it shortened in a slide-only cell")
 
 
-def check_code(text: str) -> None:
-    "The same for the code blocks of a markdown cell."
+def check_text(text: str) -> None:
+    "The same for the code blocks of a markdown cell; its pictures must be there."
     for block in FENCE.findall(text):
         check_lines(block, "code block")
+    for target in re.findall(r"!\[[^\]]*\]\(([^)\s]+)", text):
+        if not (notebooks.NBS / target).is_file():
+            raise DeckError(f"there is no picture nbs/{target}")
 
 
 def images(cell: dict) -> list[Part]:
