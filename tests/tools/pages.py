@@ -13,7 +13,8 @@ from tests.tools.notebooks import ROOT
 
 DECKS, SITE = ROOT / "_build" / "decks", ROOT / "_build" / "site"
 SEEN = Path(__file__).with_name("seen.js").read_text(encoding="utf-8")
-SIZE = {"width": 1280, "height": 720}
+SIZE, PHONE = {"width": 1280, "height": 720}, {"width": 390, "height": 844}
+WORD = "quantizer"   # what is searched for in the site
 SLACK = 2   # pixels by which a box may leave the slide: glyphs are a little narrower than their boxes
 PATIENCE = 300_000   # milliseconds that anything may take: the machine may be busy
 HERE = re.compile(r"(file|data|blob|about|chrome|devtools):|(http|ws)://(127\.0\.0\.1|localhost)[:/]")
@@ -113,32 +114,39 @@ def check_deck(path: Path, browser=None, shots: Path | None = None) -> list[str]
 
     `browser` None starts one; `shots` is a folder for a picture of every slide.
     """
-    with nullcontext(browser) if browser else chromium() as browser, opened(browser) as (page, said):
+    with nullcontext(browser) if browser else chromium() as browser:
+        return look_at_deck(path, browser, shots)[0]
+
+
+def look_at_deck(path: Path, browser, shots: Path | None = None) -> tuple[list[str], str]:
+    "What is wrong with a deck, and what was seen in a few words."
+    with opened(browser) as (page, said):
         page.goto(Path(path).resolve().as_uri())
         try:
             page.wait_for_function("window.Reveal && Reveal.isReady()")
         except Exception:
-            return [*said, "Reveal does not start"]
+            return [*said, "Reveal does not start"], ""
         settle(page)
         page.add_style_tag(content=STILL)
         page.evaluate("Reveal.configure({transition: 'none', backgroundTransition: 'none'})")
         slides = page.evaluate("Reveal.getSlides().map(slide => { const at = Reveal.getIndices(slide);"
                                " return [at.h, at.v || 0] })")
-        findings, notes = [], 0
+        findings, notes, formulas = [], 0, 0
         for number, (h, v) in enumerate(slides, 1):
-            found, has_notes = check_slide(page, h, v)
-            findings += [f"slide {number}: {words}" for words in found]
-            notes += has_notes
+            found = check_slide(page, h, v)
+            findings += [f"slide {number}: {words}" for words in found["findings"]]
+            notes += bool(found["notes"])
+            formulas += found["formulas"]
             if shots:
                 shots.mkdir(parents=True, exist_ok=True)
                 page.screenshot(path=shots / f"{number:02}.png")
     if not notes:
         findings.append("no slide has speaker notes")
-    return [*findings, *said]
+    return [*findings, *said], f"{len(slides)} slides, {notes} with notes, {formulas} formulas"
 
 
-def check_slide(page, h: int, v: int) -> tuple[list[str], bool]:
-    "What is wrong with one slide, all its fragments shown, and whether it has speaker notes."
+def check_slide(page, h: int, v: int) -> dict:
+    "What seen.js says of one slide, all its fragments shown, and its speaker notes."
     page.evaluate("([h, v]) => Reveal.slide(h, v, 1000)", [h, v])
     page.evaluate("""async () => {
         const images = [...Reveal.getCurrentSlide().querySelectorAll("img")];
@@ -148,5 +156,44 @@ def check_slide(page, h: int, v: int) -> tuple[list[str], bool]:
         await new Promise(requestAnimationFrame);
     }""")
     found = page.evaluate(SEEN, {"root": "[data-seen]", "box": ".slides", "slack": SLACK})
-    notes = page.evaluate("document.querySelector('[data-seen] aside.notes')?.textContent.trim() || ''")
-    return found["findings"] + ([] if found["things"] else ["is empty"]), bool(notes)
+    found["notes"] = page.evaluate(
+        "document.querySelector('[data-seen] aside.notes')?.textContent.trim() || ''")
+    if not found["things"]:
+        found["findings"].append("is empty")
+    return found
+
+
+# ---- the site
+
+def look_at_site(folder: Path, browser) -> tuple[list[str], str]:
+    "What is wrong with the site, opened as files, and what was seen in a few words."
+    findings, formulas, hits = [], 0, 0
+    paths = [path for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts]
+    with opened(browser) as (page, said):
+        hits = search(page, folder, WORD)
+        if not hits:
+            findings.append(f"the search for {WORD!r} finds nothing")
+        findings += [f"search: {words}" for words in said]
+    for path in paths:
+        with opened(browser, PHONE) as (page, said):
+            page.goto(path.resolve().as_uri())
+            settle(page)
+            found = page.evaluate(SEEN, {"root": "body", "box": "", "slack": SLACK})
+            wide = page.evaluate("document.documentElement.scrollWidth") - PHONE["width"]
+        said += [f"scrolls {wide} px to the right on a telephone"] if wide > 0 else []
+        findings += [f"{path.relative_to(folder)}: {words}" for words in [*found["findings"], *said]]
+        formulas += found["formulas"]
+    return findings, f"{len(paths)} pages, {formulas} formulas, {hits} pages with {WORD!r}"
+
+
+def search(page, folder: Path, word: str) -> int:
+    "How many results the site's search shows for a word."
+    page.goto((folder / "index.html").resolve().as_uri())
+    page.locator("input[name=q]").first.fill(word)
+    page.keyboard.press("Enter")
+    try:
+        page.wait_for_selector("#search-results li a", timeout=60_000)
+    except Exception:
+        return 0
+    page.wait_for_timeout(1000)
+    return page.locator("#search-results > ul > li").count()

@@ -1,22 +1,23 @@
-// What a reader sees inside an element, for tests/tools/pages.py: text and pictures that run off,
-// that are cut or that cover each other, and formulas that are none.
+// What a reader sees inside an element, for tests/tools/pages.py. With `box`, the stage that must hold it:
+// text and pictures that run off, are cut or cover each other. Always: missing pictures, wrong formulas.
 ({ root: selector, box, slack }) => {
-  const root = document.querySelector(selector);
+  const root = document.querySelector(selector), stage = box && root.closest(box).getBoundingClientRect();
+  const scale = box ? stage.width / root.closest(box).offsetWidth : 1;
   const hidden = "aside.notes, script, style, template, mjx-assistive-mml, .fragment:not(.visible)";
+  const blocks = "p, li, h1, h2, h3, h4, h5, h6, pre, td, th, dt, dd, figcaption, div";
   const seen = (element) => !element.closest(hidden) &&
     element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
   const short = (text) => text.trim().replace(/\s+/g, " ").slice(0, 50);
-  const blocks = "p, li, h1, h2, h3, h4, h5, h6, pre, td, th, dt, dd, figcaption, div";
-  const stage = (box ? root.closest(box) : document.documentElement).getBoundingClientRect();
   const large = (rect) => rect.width > 0.5 && rect.height > 0.5;
-  const scale = box ? stage.width / root.closest(box).offsetWidth : 1;
-  const line = (rect, size) => {   // a line without the space that the font leaves above and below letters
+
+  // a line's box without the space that the font leaves above and below letters
+  const line = (rect, size) => {
     const spare = Math.max(0, rect.height - size * scale) / 2;
     return { left: rect.left, right: rect.right, top: rect.top + spare, bottom: rect.bottom - spare,
              width: rect.width, height: rect.height - 2 * spare };
   };
 
-  // ---- what there is: lines of text and pictures, each with its boxes
+  // each piece of text, formula and picture, with the boxes it fills
   const things = [];
   const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
@@ -36,59 +37,49 @@
     things.push({ kind: formula ? "formula" : "figure", name: short(name), block: formula || element,
                   node: element, rects });
   }
-  const findings = [];
 
-  // ---- off the stage: of all that leaves it at one side, the farthest
-  for (const side of ["left", "right", "top", "bottom"]) {
+  // of all that leaves the stage at one side, the farthest
+  const off = () => ["left", "right", "top", "bottom"].flatMap((side) => {
     let worst = slack, what = null;
     for (const thing of things) for (const rect of thing.rects) {
       const out = ["left", "top"].includes(side) ? stage[side] - rect[side] : rect[side] - stage[side];
       if (out > worst) [worst, what] = [out, thing];
     }
-    if (what) findings.push(`runs off at the ${side} by ${Math.round(worst)} px: ${what.name}`);
-  }
+    return what ? [`runs off at the ${side} by ${Math.round(worst)} px: ${what.name}`] : [];
+  });
 
-  // ---- cut by a box that scrolls or hides
-  for (const element of root.querySelectorAll("*")) {
-    if (!seen(element) || !element.clientWidth || element.closest("svg")) continue;
-    const style = getComputedStyle(element);
-    const wide = element.scrollWidth - element.clientWidth;
-    const high = element.scrollHeight - element.clientHeight;
-    const [what, text] = [element.localName, short(element.textContent)];
-    if (style.overflowX !== "visible" && wide > 1)
-      findings.push(`${what} is ${wide} px wider than its box: ${text}`);
-    if (style.overflowY !== "visible" && high > 1)
-      findings.push(`${what} is ${high} px higher than its box: ${text}`);
-  }
+  // what a box that scrolls or hides does not show
+  const cut = () => [...root.querySelectorAll("*")].flatMap((element) => {
+    if (!seen(element) || !element.clientWidth || element.closest("svg")) return [];
+    const style = getComputedStyle(element), what = element.localName, text = short(element.textContent);
+    const wide = style.overflowX === "visible" ? 0 : element.scrollWidth - element.clientWidth;
+    const high = style.overflowY === "visible" ? 0 : element.scrollHeight - element.clientHeight;
+    return [...(wide > 1 ? [`${what} is ${wide} px wider than its box: ${text}`] : []),
+            ...(high > 1 ? [`${what} is ${high} px higher than its box: ${text}`] : [])];
+  });
 
-  // ---- one over the other
-  const covered = new Set();
-  for (const [number, one] of things.entries()) for (const other of things.slice(number + 1)) {
-    if (one.kind === "formula" || other.kind === "formula" || one.block === other.block) continue;
-    if (one.block?.contains(other.node) || other.block?.contains(one.node)) continue;
-    for (const a of one.rects) for (const b of other.rects) {
-      const width = Math.min(a.right, b.right) - Math.max(a.left, b.left);
-      const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-      if (width > 4 && height > 0.3 * Math.min(a.height, b.height))
-        covered.add(`${one.name} and ${other.name} overlap`);
-    }
-  }
-  findings.push(...covered);
+  // pieces of different blocks, one over the other
+  const overlap = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 4 &&
+    Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 0.3 * Math.min(a.height, b.height);
+  const apart = (one, other) => one.kind !== "formula" && other.kind !== "formula" &&
+    one.block !== other.block && !one.block?.contains(other.node) && !other.block?.contains(one.node);
+  const covered = () => things.flatMap((one, number) => things.slice(number + 1)
+    .filter((other) => apart(one, other) && one.rects.some((a) => other.rects.some((b) => overlap(a, b))))
+    .map((other) => `${one.name} and ${other.name} overlap`));
 
-  // ---- pictures and formulas
+  const findings = box ? [...off(), ...cut(), ...new Set(covered())] : [];
   for (const image of root.querySelectorAll("img"))
-    if (seen(image) && !(image.complete && image.naturalWidth))
+    if (seen(image) && image.complete && !image.naturalWidth)
       findings.push(`a picture is missing: ${short(image.alt || "img")}`);
-  for (const { kind, node } of things)
-    if (kind === "text" && !node.parentElement.closest("pre, code")) {
-      const raw = node.data.match(/\$\S[^$]*\$|\\\(|\\\[|\\begin\{/);
-      if (raw) findings.push(`a formula is not rendered: ${short(node.data.slice(raw.index))}`);
-    }
+  for (const { kind, node } of things) {
+    if (kind !== "text" || node.parentElement.closest("pre, code")) continue;
+    const raw = node.data.match(/\$\S[^$]*\$|\\\(|\\\[|\\begin\{/);
+    if (raw) findings.push(`a formula is not rendered: ${short(node.data.slice(raw.index))}`);
+  }
   for (const formula of root.querySelectorAll("mjx-container")) {
     const wrong = formula.querySelector("[data-mml-node=merror], mjx-merror, merror, [data-mjx-error]");
-    const unknown = formula.querySelector("[fill=red]");
-    if (wrong || unknown) findings.push(`a formula is wrong: ${short(
-      wrong?.getAttribute("data-mjx-error") || wrong?.textContent || formula.textContent)}`);
+    const said = wrong?.getAttribute("data-mjx-error") || wrong?.textContent || formula.textContent;
+    if (wrong || formula.querySelector("[fill=red]")) findings.push(`a formula is wrong: ${short(said)}`);
     else if (!formula.querySelector("svg, mjx-math")) findings.push("a formula is empty");
   }
   return { findings, things: things.filter((thing) => thing.rects.length).length,
