@@ -191,9 +191,9 @@ def search(page, folder: Path, word: str) -> int:
     page.goto((folder / "index.html").resolve().as_uri())
     page.locator("input[name=q]").first.fill(word)
     page.keyboard.press("Enter")
-    try:
-        page.wait_for_selector("#search-results li a", timeout=60_000)
-    except Exception:
-        return 0
+    page.wait_for_function("""() => {
+        const results = document.querySelector("#search-results");
+        return results?.querySelector("li a") || results?.innerText.includes("did not match");
+    }""")
     page.wait_for_timeout(1000)
     return page.locator("#search-results > ul > li").count()
