@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SETTINGS', 'FULL_SIZES', 'SECTIONS', 'MADE_BY', 'picture_base64', 'vae_experiment', 'collect_sweep',
-           'optimizer_experiment', 'mask_experiment', 'sampling_experiment', 'ship_classifier', 'ship_judge',
-           'record_demo', 'shipped_figures', 'record_benchmark', 'step_profile', 'full_size_experiment', 'Section',
-           'full_size_section', 'checkpoint_experiment']
+           'optimizer_experiment', 'mask_experiment', 'sampling_experiment', 'steps_experiment', 'ship_classifier',
+           'ship_judge', 'record_demo', 'shipped_figures', 'record_benchmark', 'step_profile', 'full_size_experiment',
+           'Section', 'full_size_section', 'checkpoint_experiment']
 
 # %% ../nbs/experiments.ipynb #ae947632
 import os
@@ -32,6 +32,7 @@ from tokenbridge.checkpoints import (
     save_checkpoint,
 )
 from tokenbridge.evaluation import (
+    class_agreement,
     evaluate_generator,
     evaluate_samples,
     evaluate_tokenizer,
@@ -231,9 +232,9 @@ def mask_experiment(
                            steps=schedule.steps, batch_size=schedule.batch_size, data=tokens.source))
 
 # %% ../nbs/experiments.ipynb #83e8ca76
-def _chooser(test: ImageSet) -> tuple[str, nn.Module]:
-    "The classifier that chooses settings: the VAE's eye, which spares the judge; else the judge."
-    for name in ("features", "judge"):
+def _asked(test: ImageSet, *names: str) -> tuple[str, nn.Module]:
+    "The first of these shipped classifiers that knows the images, and its name."
+    for name in names:
         found = classifier.find_judge(test.classes, test.source, name=name)
         if found is not None:
             return name, found
@@ -261,7 +262,8 @@ def sampling_experiment(
     dials = [SamplingDefaults(cfg_scale=cfg_scale, temperature=temperature)
              for cfg_scale, temperature in settings]
     (bridge, _), test = _with_generator(model), load_images("test", data, test_images)
-    labels, (who, eye) = balanced_labels(len(test.classes), per_class), _chooser(test)
+    labels = balanced_labels(len(test.classes), per_class)
+    who, eye = _asked(test, "features", "judge")   # the VAE's eye, which spares the judge
     reference, known, runs = bridge.reconstruct(test.images), moments(judge_features(eye, test.images)), []
     for dial in dials:
         samples = bridge.generate(labels, cfg_scale=dial.cfg_scale, temperature=dial.temperature,
@@ -274,6 +276,36 @@ def sampling_experiment(
                f"seed={seed}, test_images={test_images})")
     return keep(run_record(command, seed, started, per_class=per_class, judge=who, runs=runs,
                            data=test.source))
+
+# %% ../nbs/experiments.ipynb #2b7730c9
+def steps_experiment(
+    name: str | None,                       # the record becomes data/results/NAME.json; None: only returned
+    model: str | Path = "cifar-tiny",       # a shipped name, or a folder
+    steps: tuple[int, ...] = (16, 8, 4),    # numbers of steps, each between 1 and the number of tokens
+    per_class: int = 100,                   # number of samples of each class for each, at least 2
+    data: str | Path | None = None,         # images, as `load_images` takes them; None: CIFAR-10
+    seed: int = 0,                          # seed of the samples
+    test_images: int | None = None,         # number of test images to compare with; None: all
+) -> dict:                                  # the record
+    "Speed of drawing and quality of what is drawn at several numbers of steps, with the model's own dials."
+    keep, started = _keeper(name), time.time()
+    check_seed(seed)
+    check_int("per_class", per_class, 2)
+    bridge, ar = _with_generator(model)
+    for number in steps:
+        check_int("steps", number, 1, ar.config.backbone.tokens)
+    test = load_images("test", data, test_images)
+    labels, (_, judge) = balanced_labels(len(test.classes), per_class), _asked(test, "judge")
+    known, runs = moments(judge_features(judge, test.images)), []
+    for number in steps:
+        began = time.time()
+        samples = bridge.generate(labels, steps=number, chunk_size=200, seed=seed)
+        runs.append({"steps": number, "images_per_second": len(labels) / (time.time() - began),
+                     "fd_judge": fd_judge(judge, samples, known),
+                     "agreement": class_agreement(judge, samples, labels)})
+    command = f"steps_experiment({name!r}, {str(model)!r}, {steps!r}, {per_class}, seed={seed})"
+    return keep(run_record(command, seed, started, per_class=per_class, runs=runs, data=test.source,
+                           threads=torch.get_num_threads(), cfg_scale=bridge.sampling.cfg_scale))
 
 # %% ../nbs/experiments.ipynb #527992d1
 def ship_classifier(
@@ -597,22 +629,19 @@ def checkpoint_experiment(
                            gigabytes=total / 1e9, **rows))
 
 # %% ../nbs/experiments.ipynb #39cee4f7
-MADE_BY = {
-    "vae-mse": "vae_experiment", "vae-perceptual": "vae_experiment", "vae-kl-1e-6": "vae_experiment",
-    "vae-kl-1e-4": "vae_experiment", "kl-sweep": "collect_sweep", "optimizers": "optimizer_experiment",
-    "mask-ratios": "mask_experiment", "sampling-settings": "sampling_experiment",
-    "sampling-demo": "sampling_experiment", "sampling-demo-drawn": "sampling_experiment",
-    "classifier-features": "ship_classifier", "classifier-judge": "ship_classifier",
-    "classifier-witness": "ship_classifier",
-    "classifier-judge-drawn": "ship_judge", "demo-cifar10": "record_demo", "demo-drawn": "record_demo",
-    "cifar-tiny": "shipped_figures", "step-profile": "step_profile",
-    "full-size": "full_size_experiment", "cifar-tiny-vae": "tokenbridge train-vae",
-    "cifar-tiny-ar": "tokenbridge train", "benchmark": "tokenbridge benchmark",
-    "benchmark-bf16": "tokenbridge benchmark", "benchmark-compiled": "tokenbridge benchmark",
-    "benchmark-gpu-64": "tokenbridge benchmark", "benchmark-gpu-1024": "tokenbridge benchmark",
-    "checkpoint-large": "checkpoint_experiment",
-    "lowest-versions": "tests.tools.lowest",
+_MAKERS = {   # function or command: the records that it made
+    "vae_experiment": "vae-mse vae-perceptual vae-kl-1e-6 vae-kl-1e-4", "collect_sweep": "kl-sweep",
+    "optimizer_experiment": "optimizers", "mask_experiment": "mask-ratios",
+    "sampling_experiment": "sampling-settings sampling-cifar sampling-demo sampling-demo-drawn",
+    "steps_experiment": "steps-cifar-tiny steps-cifar", "ship_judge": "classifier-judge-drawn",
+    "ship_classifier": "classifier-features classifier-judge classifier-witness",
+    "record_demo": "demo-cifar10 demo-drawn", "shipped_figures": "cifar-tiny cifar",
+    "step_profile": "step-profile", "full_size_experiment": "full-size",
+    "tokenbridge train-vae": "cifar-tiny-vae cifar-vae", "tokenbridge train": "cifar-tiny-ar cifar-ar",
+    "tokenbridge benchmark": "benchmark benchmark-bf16 benchmark-compiled benchmark-gpu-64 benchmark-gpu-1024",
+    "checkpoint_experiment": "checkpoint-large", "tests.tools.lowest": "lowest-versions",
 }
+MADE_BY = {record: maker for maker, records in _MAKERS.items() for record in records.split()}
 
 # %% ../nbs/experiments.ipynb #b0610770
 from .checks import documented

@@ -26,6 +26,14 @@ ROWS = {
          "shares: expected a number in (0, 1], got 0.0"),
         (lambda: experiments.mask_experiment(None, {}, SCHEDULE, "no-such"), FileNotFoundError,
          "no shipped weights 'no-such'")],
+    "steps_experiment": [
+        (lambda: experiments.steps_experiment(None, steps=(4, 17)), ValueError,
+         "steps: expected an integer in [1, 16], got 17"),
+        (lambda: experiments.steps_experiment(None, per_class=1), ValueError, "per_class: expected an integer"),
+        (lambda: experiments.steps_experiment(None, data="drawn-rich", test_images=10), ValueError,
+         "data: expected images that a shipped judge knows"),
+        (lambda: experiments.steps_experiment(None, "no-such"), FileNotFoundError, "no-such"),
+    ],
     "sampling_experiment": [
         (lambda: experiments.sampling_experiment(None, settings=((1, 1.0), (5, -1.0))), ValueError,
          "temperature: expected a number of at least 0"),
