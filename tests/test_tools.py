@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.tools import compare, lessons, notebooks, readme
+from tests.tools import compare, lessons, notebooks, readme, ship
 from tests.tools import prose as prose_tool
+from tests.tools.tiny import save_tiny
+from tokenbridge.pipeline import TokenBridge, load_example_tokens
+from tokenbridge.recipes import load_run, round_weights_
 
 
 def png(array) -> str:
@@ -274,3 +277,26 @@ def test_runtimes_are_measured(name):
     before = notebooks.joined(notebook["cells"][0]["source"])
     lessons.state_runtime(notebook, notebooks.runtime(notebook))
     assert notebooks.joined(notebook["cells"][0]["source"]) == before
+
+
+@pytest.mark.parametrize("generator", [True, False])
+def test_a_finished_run_is_shipped(tmp_path, capsys, generator):
+    run = save_tiny(tmp_path / "run", generator, classes=10)
+    model = load_run(run)
+    round_weights_(model.vae)
+    if generator:
+        round_weights_(model.ar)
+    TokenBridge(model.vae, model.quantizer, model.ar, classes=model.classes).save_pretrained(run)
+    words = [str(run), "mine", "--cfg-scale", "4", "--out", str(tmp_path / "models"), "--data", "drawn"]
+    assert ship.main(words) == 0
+    assert "the same images" in capsys.readouterr().out
+    shipped = TokenBridge.from_pretrained(tmp_path / "models" / "mine")
+    assert shipped.name == "mine" and shipped.sampling.cfg_scale == 4
+    indices, labels = load_example_tokens(tmp_path / "models" / "mine")
+    assert indices.shape == (64, 16, 5) and len(labels) == 64
+
+
+def test_a_run_that_draws_other_images_is_not_shipped(tmp_path):
+    run = save_tiny(tmp_path / "run", classes=10)   # its weights do not fit into 16 bits
+    with pytest.raises(ValueError):
+        ship.ship(run, "mine", {}, tmp_path / "models", "drawn")
