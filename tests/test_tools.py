@@ -286,6 +286,7 @@ def test_a_finished_run_is_shipped(tmp_path, capsys, generator):
     round_weights_(model.vae)
     if generator:
         round_weights_(model.ar)
+        model.ar.trained_on = None
     TokenBridge(model.vae, model.quantizer, model.ar, classes=model.classes).save_pretrained(run)
     words = [str(run), "mine", "--cfg-scale", "4", "--out", str(tmp_path / "models"), "--data", "drawn"]
     assert ship.main(words) == 0

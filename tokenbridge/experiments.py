@@ -638,7 +638,8 @@ _MAKERS = {   # function or command: the records that it made
     "record_demo": "demo-cifar10 demo-drawn", "shipped_figures": "cifar-tiny cifar",
     "step_profile": "step-profile", "full_size_experiment": "full-size",
     "tokenbridge train-vae": "cifar-tiny-vae cifar-vae", "tokenbridge train": "cifar-tiny-ar cifar-ar",
-    "tokenbridge benchmark": "benchmark benchmark-bf16 benchmark-compiled benchmark-gpu-64 benchmark-gpu-1024",
+    "tokenbridge benchmark": "benchmark benchmark-bf16 benchmark-compiled benchmark-gpu-64 "
+                             "benchmark-gpu-1024",
     "checkpoint_experiment": "checkpoint-large", "tests.tools.lowest": "lowest-versions",
 }
 MADE_BY = {record: maker for maker, records in _MAKERS.items() for record in records.split()}

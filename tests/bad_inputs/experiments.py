@@ -29,7 +29,7 @@ ROWS = {
     "steps_experiment": [
         (lambda: experiments.steps_experiment(None, steps=(4, 17)), ValueError,
          "steps: expected an integer in [1, 16], got 17"),
-        (lambda: experiments.steps_experiment(None, per_class=1), ValueError, "per_class: expected an integer"),
+        (lambda: experiments.steps_experiment(None, per_class=1), ValueError, "per_class: expected"),
         (lambda: experiments.steps_experiment(None, data="drawn-rich", test_images=10), ValueError,
          "data: expected images that a shipped judge knows"),
         (lambda: experiments.steps_experiment(None, "no-such"), FileNotFoundError, "no-such"),

@@ -23,14 +23,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.tools.ship", description="Ship a finished run.")
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("name", help="what it will be called, such as cifar-tiny")
-    parser.add_argument("--cfg-scale", type=float, help="guidance that it carries; none: as the run says")
-    parser.add_argument("--temperature", type=float, help="temperature that it carries; none: as the run says")
+    parser.add_argument("--cfg-scale", type=float, help="its guidance; none: as the run says")
+    parser.add_argument("--temperature", type=float, help="its temperature; none: as the run says")
     parser.add_argument("--out", type=Path, default=ROOT / "data" / "pretrained", help="folder of the models")
     parser.add_argument("--data", help="images whose tokens serve as examples; none: CIFAR-10")
     options = parser.parse_args(arguments)
     given = {"cfg_scale": options.cfg_scale, "temperature": options.temperature}
-    folder = ship(options.run, options.name, {name: value for name, value in given.items() if value is not None},
-                  options.out, options.data)
+    dials = {name: value for name, value in given.items() if value is not None}
+    folder = ship(options.run, options.name, dials, options.out, options.data)
     print(f"{folder}: {sum(path.stat().st_size for path in folder.iterdir()) / 1e6:.1f} MB; the same images")
     return 0
 
