@@ -72,6 +72,12 @@ def test_prose_of_a_section_without_slides_goes_to_the_slide_before():
     assert deck[1].notes == ["Here.", "At the end."]
 
 
+def test_a_section_can_be_a_slide_itself():
+    deck = deck_of(text("## Map\n\nA long table."), text("## What we learned\n\n- this", slide_type="slide"))
+    assert deck[0].notes[1:] == ["**Map**", "A long table."]
+    assert (deck[1].title, deck[1].section, deck[1].notes) == ("What we learned", "", [])
+
+
 def test_slide_types_of_jupyter():
     deck = deck_of(text("Skipped.", slide_type="skip"), text("## A slide\n\nof prose", slide_type="subslide"),
                    only("then this", slide_type="fragment"), text("and this", slide_type="-"),

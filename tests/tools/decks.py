@@ -157,6 +157,8 @@ class _Deck:
             title = slide.get("title") or heading
             if not title:
                 raise DeckError("a slide needs a title: begin the cell with a heading")
+            if heading and not alone:   # a section that is a slide itself
+                self.open_section(heading, "")
             check_text(text)
             self.begin(title, [Part("markdown", text)] if text else [], slide)
         elif level == 1 and not self.slides and kind is None:
