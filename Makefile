@@ -16,7 +16,7 @@ PARITY := torch-fidelity torchmetrics lightning-utilities
 IN_ORDER := PATH="$(abspath $(BIN)):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lessons run lab grade decks browser readme export benchmark setup clean clean-all
+.PHONY: help demo test lessons run lab grade decks site browser readme export benchmark setup clean clean-all
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ decks: $(VENV)/.dev  ## write slides of the lessons into _build/decks: make deck
 browser: $(VENV)/.dev  ## look at JupyterLab, an exercise, the decks and the site in Chromium (not part of make test)
 	@$(BIN)/python -c 'import playwright' 2>/dev/null || { set -x; $(PIP_INSTALL) -e ".[browser]"; }
 	$(IN_ORDER) $(BIN)/python -m tests.tools.browser $(ARGS)
+
+site: $(VENV)/.dev  ## build the site from the committed outputs: _build/site/index.html (needs npm, the first time)
+	$(IN_ORDER) $(BIN)/python -m tests.tools.site $(ARGS)
 
 readme: $(VENV)/.dev  ## write README.md and nbs/images from nbs/index.ipynb
 	$(IN_ORDER) $(BIN)/python -m tests.tools.readme $(ARGS)

@@ -1,10 +1,13 @@
-"The site and what it is built from: packages of npm, pages, links."
+"The site and what it is built from: packages of npm, the pages' sources, the reference, links."
+import ast
 import io
+import re
 import tarfile
 
 import pytest
 
-from tests.tools import npm
+from tests.test_tools import book, code, prose, shown
+from tests.tools import api, notebooks, npm, site
 
 
 @pytest.fixture
@@ -43,3 +46,154 @@ def test_npm_says_in_one_line_what_is_missing(folder, monkeypatch, there, messag
     with pytest.raises(npm.NoPackage, match=message) as error:
         npm.fetch("x", "1")
     assert "\n" not in str(error.value) and not npm.cached("x", "1")
+
+
+# ---- sources of the pages
+
+@pytest.fixture
+def lesson(monkeypatch):
+    "The page that a lesson of these cells becomes."
+    def page(*cells: dict) -> list[dict]:
+        first = code("#| default_exp quantizer")
+        monkeypatch.setattr(site, "book", lambda name: book(prose("# 03 · Short: and long"), first, *cells))
+        return site.lesson_cells("03_quantizer", site.names_to_link())[1:]
+    return page
+
+
+def test_directives_and_cells_for_slides_are_not_shown(lesson):
+    slide = {**prose("## A slide"), "metadata": {"tags": ["slide-only"]}}
+    cells = lesson(prose("## Rounding"), slide, code("#| exporti\nx = 1"), code("#| hide"))
+    assert [cell["source"] for cell in cells if cell["cell_type"] == "code"] == ["x = 1"]
+    assert not any("A slide" in cell["source"] for cell in cells)
+
+
+def test_exported_cells_have_an_anchor_and_lead_to_the_reference(lesson):
+    cell = code("#| export\ndef quantize(x):\n    return x")
+    anchor, page, words = lesson(cell)
+    assert anchor["source"] == f"(cell-{cell['id']})=" and page["metadata"]["tags"] == []
+    assert "{py:obj}`quantize <tokenbridge.quantizer.quantize>`" in words["source"]
+
+
+def test_folds(lesson):
+    long = "#| export\ndef quantize(x):\n" + "    x += 1\n" * 20
+    imports = "".join(f"import m{number}\n" for number in range(6))
+    _, exported, _, imported, solved = lesson(code(long), code(imports), code("y = 2", tags=["solution"]))
+    assert exported["metadata"]["tags"] == ["hide-input", "opened"]
+    assert imported["metadata"]["tags"] == ["hide-input"] == solved["metadata"]["tags"]
+    assert solved["metadata"]["mystnb"]["code_prompt_show"] == "Show the solution"
+
+
+def test_a_figure_has_its_words(lesson):
+    own = {**shown("image/png", ""), "metadata": {"image/png": {"alt": "a drawing"}}}
+    first, second = code("draw()", own), code("plot()", shown("image/png", ""))
+    second["metadata"]["slide"] = {"takeaway": "Few levels cost little"}
+    words = [cell["metadata"]["mystnb"]["image"]["alt"] for cell in lesson(first, second)]
+    assert words == ["a drawing", "Few levels cost little"]
+
+
+def test_the_first_mention_in_a_section_is_a_link(lesson):
+    text = ("## `quantize`\n\n`quantize` and `quantize`, $`quantize`$, [`quantize`](03_quantizer.ipynb),\n"
+            "`no name`\n\n```python\n`midpoints`\n```")
+    found, = (cell["source"] for cell in lesson(prose(text)))
+    assert found == text.replace("\n\n`quantize`", "\n\n{py:obj}`quantize <tokenbridge.quantizer.quantize>`")
+
+
+def test_links_out_of_the_notebooks_folder():
+    text = "[a](index.ipynb#x) [b](../CHANGELOG.md) [c](../data/results/vae.json) [d](03_quantizer.ipynb)"
+    assert site.repository_links(text) == ("[a](manual.ipynb#x) [b](changelog.md) "
+                                           "[c](files/data/results/vae.json) [d](03_quantizer.ipynb)")
+
+
+def test_terms_of_the_glossary_can_be_linked():
+    table = "| our term | usual words |\n| --- | --- |\n| index, `Set` | code |"
+    row = site.with_terms(prose(table))["source"].splitlines()[2]
+    assert '<span id="term-index">' in row and '<span id="term-set">' in row and 'href="#term-index"' in row
+
+
+def test_reference_of_a_module():
+    text = '''"""First. Contains a few."""
+__all__ = ["f", "A"]
+
+# %% ../nbs/03_quantizer.ipynb #0a0a
+def f(
+    a: int,           # how many, in [0, k)
+    b: str = "# no",  # a `word|pair`
+) -> float:           # the sum
+    "Add."
+
+
+class A(Base):
+    "A thing."
+    size: int = 3  # in pixels
+
+    @classmethod
+    def make(cls, n: int) -> "A":
+        "Make one."
+
+    def _hidden(self):
+        "Not shown."
+'''
+    module = api.Module("m", text.splitlines(), ast.parse(text), ["f", "A"])
+    page = api.page(module, {"03_quantizer": "03 · Quantizer"}, {"0a0a": "03 · Quantizer: Levels"})
+    assert "| `a` | `int` |   | how many, in \\[0, k) |" in page
+    assert r"| `b` | `str` | `'# no'` | a `word\|pair` |" in page
+    assert "| *returns* | `float` |   | the sum |" in page and "| `size` | `int` | `3` | in pixels |" in page
+    assert "[03 · Quantizer: Levels](#cell-0a0a)" in page and "Contains a few" in page
+    assert "{py:method} make(n: int) -> 'A'\n:classmethod:" in page and "_hidden" not in page
+
+
+def test_the_reference_has_every_exported_name():
+    for module in api.modules():
+        assert set(module.definitions()) == set(module.exported), module.name
+
+
+# ---- the site
+
+def test_a_broken_site_is_noticed(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<h1 id="x">A</h1><a href="#x"></a><a href="#y"></a><a href="b.html"></a><a href="a.html#z"></a>'
+        '<a href="https://elsewhere.example/"></a><script src="https://elsewhere.example/x.js"></script>'
+        '<img src="no.png">')
+    (tmp_path / "s.css").write_text("@font-face { src: url(//elsewhere.example/f.woff) }")
+    assert site.look_through(tmp_path) == [
+        "a.html: loads https://elsewhere.example/x.js", "a.html: #y: no such anchor",
+        "a.html: b.html: no such file", "a.html: a.html#z: no such anchor", "a.html: no.png: no such file",
+        "s.css: loads //elsewhere.example/f.woff"]
+    assert site.look_through(tmp_path / "empty") == ["empty: no pages"]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    "The whole site, built as `make site` does."
+    if reason := site.missing():
+        pytest.skip(f"the site {reason}")
+    folder = tmp_path_factory.mktemp("site")
+    try:
+        site.build(folder / "site", folder / "source")
+    except npm.NoPackage as error:
+        pytest.skip(str(error))
+    return folder / "site"
+
+
+def test_links_lead_somewhere_and_nothing_comes_from_elsewhere(built):
+    assert not (found := site.look_through(built)), found[:20]
+
+
+def test_pages_are_complete(built):
+    pages = {path.relative_to(built).as_posix(): path.read_text(encoding="utf-8")
+             for path in built.rglob("*.html")}
+    for name in notebooks.names():
+        assert f"{'manual' if name == 'index' else name}.html" in pages, name
+    for module in api.modules():
+        anchors = site.Page(pages[f"api/{module.name}.html"]).anchors
+        wanted = {f"tokenbridge.{module.name}.{name}" for name in module.exported}
+        assert wanted <= anchors, wanted - anchors
+    assert not [name for name, text in pages.items() if re.search(r"#\|</span> *(<[^>]*>)*export", text)]
+    from_lessons = sum(text.count('href="api/') for name, text in pages.items() if name[0].isdigit())
+    assert from_lessons > 400 and 'id="term-level"' in pages["glossary.html"]
+
+
+def test_search_and_formulas_work_from_a_file(built):
+    assert "temperature" in (built / "searchindex.js").read_text(encoding="utf-8")
+    page = (built / "03_quantizer.html").read_text(encoding="utf-8")
+    assert "_static/mathjax/tex-svg-full.js" in page and (built / "_static/mathjax/tex-svg-full.js").is_file()
