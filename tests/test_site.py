@@ -99,9 +99,10 @@ def test_the_first_mention_in_a_section_is_a_link(lesson):
 
 
 def test_links_out_of_the_notebooks_folder():
-    text = "[a](index.ipynb#x) [b](../CHANGELOG.md) [c](../data/results/vae.json) [d](03_quantizer.ipynb)"
-    assert site.repository_links(text) == ("[a](manual.ipynb#x) [b](changelog.md) "
-                                           "[c](files/data/results/vae.json) [d](03_quantizer.ipynb)")
+    text = "[a](index.ipynb#x) [b](../data/README.md#y) [c](../data/results/vae-mse.json) [d](../data) [e](#z)"
+    assert site.repository_links(text) == ("[a](manual.ipynb#x) [b](data-readme.md#y) "
+                                           "[c](files/data/results/vae-mse.json) d [e](#z)")
+    assert site.repository_links("[f](nbs/03_quantizer.ipynb)", notebooks.ROOT) == "[f](03_quantizer.ipynb)"
 
 
 def test_terms_of_the_glossary_can_be_linked():

@@ -41,6 +41,7 @@ SHORT = {"index": "Manual",
 PARTS = {"Begin": ["00"], "Images and tokens": ["01", "02", "03"], "The generator": ["04", "05", "06", "07"],
          "Training": ["08"], "Writing pictures": ["09", "10", "11"],
          "All together, and larger": ["12", "13", "14", "15", "16", "17"]}
+LISTED = ("contributing.md", "changelog.md")             # texts of the checkout in the side bar
 APART = ("index", "glossary", "teaching", "solutions")   # neither lessons nor appendices
 
 
@@ -105,7 +106,8 @@ def decks() -> list[str]:
 
 def write_sources(folder: Path) -> None:
     "All pages as Sphinx reads them; what did not change is left alone, so that a second build is short."
-    files = {**book_pages(), **reference_pages(), **text_pages(folder)}
+    books = book_pages()
+    files = {**books, **reference_pages(), **text_pages(books)}
     for path in folder.rglob("*"):
         if path.is_file() and path.relative_to(folder).as_posix() not in files:
             path.unlink()
@@ -158,6 +160,7 @@ def book_pages() -> dict[str, str]:
         cells = index_cells(book(name)) if name == "index" else lesson_cells(name, links)
         if name == "glossary":
             cells = [with_terms(cell) for cell in cells]
+        cells = [{**cell, "id": f"cell{number}"} for number, cell in enumerate(cells)]
         page = {"cells": cells, "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3",
                                                             "language": "python"},
                                              "language_info": {"name": "python", "pygments_lexer": "python"}},
@@ -280,12 +283,25 @@ def linked(text: str, names: dict[str, str], seen: set[str]) -> str:
     return PROSE.sub(replaced, text)
 
 
-def repository_links(text: str) -> str:
-    "Links that leave nbs/ lead to copies; those to the README's notebook to the manual."
-    text = re.sub(r"\]\(index\.ipynb", "](manual.ipynb", text)
-    for name in ("CONTRIBUTING", "CHANGELOG"):
-        text = text.replace(f"](../{name}.md", f"]({name.lower()}.md")
-    return re.sub(r"\]\(\.\./([^)#\s]+)\)", r"](files/\1)", text)
+RELATIVE = re.compile(r"(?<!!)\[([^\]]*)\]\((?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
+
+
+def repository_links(text: str, folder: Path = notebooks.NBS) -> str:
+    "Links of a text in `folder` as links of the site: notebooks, pages made of other texts, copies of files."
+    def turned(match: re.Match) -> str:
+        target, anchor = (folder / match[2]).resolve(), match[3] or ""
+        if target.parent == notebooks.NBS and target.suffix == ".ipynb":
+            return f"[{match[1]}]({'manual' if target.stem == 'index' else target.stem}.ipynb{anchor})"
+        if not target.is_file() or not target.is_relative_to(notebooks.ROOT):
+            return match[1]   # a folder, or a file that another command writes
+        path = target.relative_to(notebooks.ROOT).as_posix()
+        return f"[{match[1]}]({text_name(path) + anchor if path.endswith('.md') else f'files/{path}'})"
+    return RELATIVE.sub(turned, text)
+
+
+def text_name(path: str) -> str:
+    "The page that a text of the checkout becomes: data/README.md is data-readme.md."
+    return path.lower().replace("/", "-")
 
 
 def index_cells(notebook: dict) -> list[dict]:
@@ -345,21 +361,26 @@ def reference_pages() -> dict[str, str]:
     return pages | {"api/index.md": api.overview(modules, titles)}
 
 
-def text_pages(folder: Path) -> dict[str, str | bytes]:
+def text_pages(books: dict[str, str]) -> dict[str, str | bytes]:
     "Start page, lists, texts of the checkout, and copies of the files that pages link to."
     pages: dict[str, str | bytes] = {}
     for path in sorted(HOME.glob("*.md")):
         pages[path.name] = filled(path.read_text(encoding="utf-8"))
-    for name in ("CONTRIBUTING.md", "CHANGELOG.md"):
-        text = (notebooks.ROOT / name).read_text(encoding="utf-8")
-        text = re.sub(r"\]\((?:nbs/)?(\w+\.ipynb)", r"](\1", text)
-        pages[name.lower()] = re.sub(r"\]\((?![a-z]+:|#|\w+\.ipynb)([^)#\s]+)\)", r"](files/\1)", text)
     for path in sorted((notebooks.NBS / "images").glob("*.png")):
         pages[f"images/{path.name}"] = path.read_bytes()
-    for text in [*book_pages().values(), *(page for page in pages.values() if isinstance(page, str))]:
+    texts = {text_name(path.relative_to(notebooks.ROOT).as_posix()): path for path in
+             [*notebooks.ROOT.glob("*.md"), *(notebooks.ROOT / "data").rglob("*.md")]}
+    todo = [*books.values(), *(page for page in pages.values() if isinstance(page, str))]
+    todo += [f"](x)]({name})" for name in LISTED]
+    while todo:   # what pages link to, and what these link to
+        text = todo.pop()
         for target in re.findall(r"\]\(files/([^)#\s]+)\)", text):
-            if (path := notebooks.ROOT / target).is_file():
-                pages[f"files/{target}"] = path.read_bytes()
+            pages[f"files/{target}"] = (notebooks.ROOT / target).read_bytes()
+        for target in re.findall(r"\]\(([\w.-]+\.md)", text):
+            if target in texts and target not in pages:
+                page = repository_links(texts[target].read_text(encoding="utf-8"), texts[target].parent)
+                pages[target] = page if target in LISTED else f"---\norphan: true\n---\n\n{page}"
+                todo.append(page)
     return pages
 
 
@@ -452,7 +473,8 @@ class Text(html.parser.HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.open and "skipped" not in self.open:
-            self.pieces.append(html.escape(re.sub(r"\s+", " ", data), quote=False))
+            text = re.sub(r"\\[()\[\]]", "", re.sub(r"\s+", " ", data))   # formulas without their marks
+            self.pieces.append(html.escape(text, quote=False))
 
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
