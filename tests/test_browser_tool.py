@@ -77,7 +77,7 @@ def test_each_fault_of_a_page_is_found(chromium, tmp_path):
 
 def test_a_page_without_slides(chromium, tmp_path, monkeypatch):
     (tmp_path / "deck.html").write_text("<p>nothing")
-    monkeypatch.setattr(pages, "PATIENCE", 500)
+    monkeypatch.setattr(pages, "BEGIN", 500)
     assert pages.check_deck(tmp_path / "deck.html", chromium) == ["Reveal does not start"]
 
 

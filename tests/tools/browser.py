@@ -100,6 +100,8 @@ def look_at_decks(table: Table, browser, options: argparse.Namespace, every: boo
     for path in paths:
         shots = options.shots / path.stem if options.shots else None
         table.row(path.stem, partial(pages.look_at_deck, path, browser, shots))
+    if every:
+        table.row("speaker's window", lambda: pages.look_at_speaker(paths[0], browser))
 
 
 def look_at_site(table: Table, browser, every: bool) -> None:

@@ -16,7 +16,7 @@ SEEN = Path(__file__).with_name("seen.js").read_text(encoding="utf-8")
 SIZE, PHONE = {"width": 1280, "height": 720}, {"width": 390, "height": 844}
 WORD = "quantizer"   # what is searched for in the site
 SLACK = 2   # pixels by which a box may leave the slide: glyphs are a little narrower than their boxes
-PATIENCE = 300_000   # milliseconds that anything may take: the machine may be busy
+PATIENCE, BEGIN = 300_000, 100_000   # milliseconds for anything, for a deck's beginning: a machine may be busy
 HERE = re.compile(r"(file|data|blob|about|chrome|devtools):|(http|ws)://(127\.0\.0\.1|localhost)[:/]")
 STILL = "*, *::before, *::after {transition: none !important; animation: none !important}"
 
@@ -123,7 +123,7 @@ def look_at_deck(path: Path, browser, shots: Path | None = None) -> tuple[list[s
     with opened(browser) as (page, said):
         page.goto(Path(path).resolve().as_uri())
         try:
-            page.wait_for_function("window.Reveal && Reveal.isReady()")
+            page.wait_for_function("window.Reveal && Reveal.isReady()", timeout=BEGIN)
         except Exception:
             return [*said, "Reveal does not start"], ""
         settle(page)
@@ -163,6 +163,24 @@ def check_slide(page, h: int, v: int) -> dict:
     return found
 
 
+def look_at_speaker(path: Path, browser) -> tuple[list[str], str]:
+    "What is wrong with the window that the key S opens, and what was seen in a few words."
+    with opened(browser) as (page, said):
+        page.goto(Path(path).resolve().as_uri())
+        page.wait_for_function("window.Reveal && Reveal.isReady()")
+        with_notes = page.evaluate("Reveal.getSlides().findIndex(s => s.querySelector('aside.notes'))")
+        page.evaluate("at => Reveal.slide(at)", with_notes)
+        with page.expect_popup() as window:
+            page.keyboard.press("s")
+        try:
+            window.value.wait_for_function(
+                "(document.querySelector('.speaker-controls-notes .value')?.innerText || '').trim()")
+        except Exception:
+            return [*said, f"the speaker's window shows no notes of slide {with_notes + 1}"], ""
+        notes = window.value.locator(".speaker-controls-notes .value").inner_text().split()
+    return [*said], f"slide {with_notes + 1}: {len(notes)} words of notes"
+
+
 # ---- the site
 
 def look_at_site(folder: Path, browser) -> tuple[list[str], str]:
@@ -174,15 +192,17 @@ def look_at_site(folder: Path, browser) -> tuple[list[str], str]:
         if not hits:
             findings.append(f"the search for {WORD!r} finds nothing")
         findings += [f"search: {words}" for words in said]
-    for path in paths:
-        with opened(browser, PHONE) as (page, said):
+    with opened(browser, PHONE) as (page, said):
+        for path in paths:
+            said.clear()
             page.goto(path.resolve().as_uri())
             settle(page)
             found = page.evaluate(SEEN, {"root": "body", "box": "", "slack": SLACK})
             wide = page.evaluate("document.documentElement.scrollWidth") - PHONE["width"]
-        said += [f"scrolls {wide} px to the right on a telephone"] if wide > 0 else []
-        findings += [f"{path.relative_to(folder)}: {words}" for words in [*found["findings"], *said]]
-        formulas += found["formulas"]
+            if wide > 0:
+                said.add(f"scrolls {wide} px to the right on a telephone")
+            findings += [f"{path.relative_to(folder)}: {words}" for words in [*found["findings"], *said]]
+            formulas += found["formulas"]
     return findings, f"{len(paths)} pages, {formulas} formulas, {hits} pages with {WORD!r}"
 
 

@@ -71,11 +71,10 @@
   for (const image of root.querySelectorAll("img"))
     if (seen(image) && image.complete && !image.naturalWidth)
       findings.push(`a picture is missing: ${short(image.alt || "img")}`);
-  for (const { kind, node } of things) {
-    if (kind !== "text" || node.parentElement.closest("pre, code")) continue;
-    const raw = node.data.match(/\$\S[^$]*\$|\\\(|\\\[|\\begin\{/);
-    if (raw) findings.push(`a formula is not rendered: ${short(node.data.slice(raw.index))}`);
-  }
+  const raw = things.filter(({ kind, node }) => kind === "text" && !node.parentElement.closest("pre, code"))
+    .map(({ node }) => node.data.match(/(\$\S[^$]*\$|\\\(|\\\[|\\begin\{).*/s)?.[0]).filter(Boolean);
+  const many = raw.length > 1 ? `${raw.length} formulas are` : "a formula is";
+  if (raw.length) findings.push(`${many} not rendered: ${short(raw[0])}`);
   for (const formula of root.querySelectorAll("mjx-container")) {
     const wrong = formula.querySelector("[data-mml-node=merror], mjx-merror, merror, [data-mjx-error]");
     const said = wrong?.getAttribute("data-mjx-error") || wrong?.textContent || formula.textContent;
