@@ -16,7 +16,7 @@ SEEN = Path(__file__).with_name("seen.js").read_text(encoding="utf-8")
 SIZE, PHONE = {"width": 1280, "height": 720}, {"width": 390, "height": 844}
 WORD = "quantizer"   # what is searched for in the site
 SLACK = 2   # pixels by which a box may leave the slide: glyphs are a little narrower than their boxes
-PATIENCE, BEGIN = 300_000, 100_000   # milliseconds for anything, for a deck to begin: long, for a busy machine
+PATIENCE, BEGIN = 300_000, 100_000   # milliseconds for anything, for a deck to begin (a busy machine)
 HERE = re.compile(r"(file|data|blob|about|chrome|devtools):|(http|ws)://(127\.0\.0\.1|localhost)[:/]")
 STILL = "*, *::before, *::after {transition: none !important; animation: none !important}"
 
