@@ -99,10 +99,21 @@ def test_the_first_mention_in_a_section_is_a_link(lesson):
 
 
 def test_links_out_of_the_notebooks_folder():
-    text = "[a](index.ipynb#x) [b](../data/README.md#y) [c](../data/results/vae-mse.json) [d](../data) [e](#z)"
+    text = ("[a](index.ipynb#x) [b](../data/README.md#y) [c](../data/results/vae-mse.json) "
+            "[d](../data) [e](#z)")
     assert site.repository_links(text) == ("[a](manual.ipynb#x) [b](data-readme.md#y) "
                                            "[c](files/data/results/vae-mse.json) d [e](#z)")
     assert site.repository_links("[f](nbs/03_quantizer.ipynb)", notebooks.ROOT) == "[f](03_quantizer.ipynb)"
+
+
+def test_decks_are_linked_where_they_were_built(lesson, tmp_path, monkeypatch):
+    monkeypatch.setattr(site, "BUILD", tmp_path)
+    cell = prose("Words.")
+    assert "`make decks`" in site.deck_list() and lesson(cell)[-1]["source"] == "Words."
+    (tmp_path / "decks").mkdir()
+    (tmp_path / "decks" / "03_quantizer.html").write_text("a deck")
+    assert '<a href="decks/03_quantizer.html">' in site.deck_list()
+    assert '<a href="decks/03_quantizer.html">' in lesson(cell)[0]["source"]
 
 
 def test_terms_of_the_glossary_can_be_linked():

@@ -42,6 +42,7 @@ PARTS = {"Begin": ["00"], "Images and tokens": ["01", "02", "03"], "The generato
          "Training": ["08"], "Writing pictures": ["09", "10", "11"],
          "All together, and larger": ["12", "13", "14", "15", "16", "17"]}
 LISTED = ("contributing.md", "changelog.md")             # texts of the checkout in the side bar
+PROSE_PAGES = ("glossary", "teaching")                   # their code makes tables: it begins folded
 APART = ("index", "glossary", "teaching", "solutions")   # neither lessons nor appendices
 
 
@@ -200,11 +201,14 @@ def lesson_cells(name: str, links: dict[str, dict[str, str]]) -> list[dict]:
             text = linked(repository_links(text), names, seen)
             cells.append(markdown(text))
         else:
-            cells += code_cell(cell, names)
+            cells += code_cell(cell, names, folded=name in PROSE_PAGES)
+    if name in decks():   # no link of Sphinx's: the deck is copied when the pages are there
+        cells.insert(1, markdown(f'<p class="in-reference"><a href="decks/{name}.html">Slides of this '
+                                 'lesson</a></p>'))
     return cells
 
 
-def code_cell(cell: dict, names: dict[str, str]) -> list[dict]:
+def code_cell(cell: dict, names: dict[str, str], folded: bool = False) -> list[dict]:
     "A code cell without directives, with a fold where it is long, an anchor and links where it exports."
     source = re.sub(r"^#\|.*\n?", "", cell["source"], flags=re.M).strip("\n")
     exported = re.search(r"^#\| exporti?$", cell["source"], re.M)
@@ -214,6 +218,8 @@ def code_cell(cell: dict, names: dict[str, str]) -> list[dict]:
     lines = len(source.splitlines())
     if "solution" in notebooks.tags(cell):
         fold(metadata, "the solution", opened=False)
+    elif folded:
+        fold(metadata, "the code", opened=False)
     elif imports_only(source) and lines > 5:
         fold(metadata, f"{lines} lines of imports", opened=False)
     elif exported and lines >= FOLD_FROM:
