@@ -61,7 +61,8 @@ def jupyterlab(folder: Path, home: Path, patience: float) -> Iterator[str]:
     try:
         address = f"http://127.0.0.1:{port}"
         wait_for_server(server, f"{address}/api?token={token}", patience, log)
-        yield f"{address}/lab/tree/{{}}.ipynb?token={token}"
+        # a workspace each: else the notebook that was open before is restored beside this one
+        yield f"{address}/lab/workspaces/{{0}}/tree/{{0}}.ipynb?token={token}"
     finally:
         server.terminate()
         try:
@@ -132,6 +133,8 @@ class Notebook:
         page.goto(address.format(path.stem))
         page.wait_for_selector(CELL)
         self.wait_until_idle()
+        if (shown := page.locator(CELL).count()) != len(self.sources):
+            raise Wrong(f"{path.stem}: {shown} cells on the screen, {len(self.sources)} in the file")
 
     def read(self) -> dict:
         "What the file holds, the lines of each source joined."
