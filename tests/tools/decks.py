@@ -14,19 +14,16 @@ import html
 import json
 import re
 import shutil
-import subprocess
 import sys
-import tarfile
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.tools import notebooks
+from tests.tools import notebooks, npm
 
-OUT, CACHE = notebooks.ROOT / "_build" / "decks", notebooks.ROOT / "_build" / "npm"
-NPM = "npm"
+OUT = notebooks.ROOT / "_build" / "decks"
 STYLE = Path(__file__).parent / "deck"       # the template, the style sheet, the script that starts a deck
-REVEAL, MATHJAX = "reveal.js-5.2.1", "mathjax-3.2.2"
+REVEAL, MATHJAX = ("reveal.js", "5.2.1"), ("mathjax", "3.2.2")
 FONTS = "dist/theme/fonts/source-sans-pro"
 LIBRARY = {                                  # what a deck needs of each package, and its name in lib/
     REVEAL: {"dist/reset.css": "reset.css", "dist/reveal.css": "reveal.css", "dist/reveal.js": "reveal.js",
@@ -78,20 +75,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sharp", action="store_true", help="execute the lessons for sharper figures")
     options = parser.parse_intermixed_args(arguments)
     try:
-        names, written = chosen(options.names), []
-        library(options.out / "lib")
-        for name in names:
-            notebook = sharp(name) if options.sharp else notebooks.read(name)
-            written.append((name, slides(notebook, name)))
-            write(options.out / f"{name}.html", page(*written[-1]))
-            print(f"{options.out / name}.html: {len(written[-1][1])} slides")
-        if not options.names:
-            write(options.out / "index.html", index(written))
-            print(options.out / "index.html")
-    except (DeckError, notebooks.LessonFailed) as error:
+        for name, deck in build(options.out, options.names, options.sharp):
+            print(f"{options.out / name}.html: {len(deck)} slides")
+    except (DeckError, npm.NoPackage, notebooks.LessonFailed) as error:
         print(error, file=sys.stderr)
         return 1
+    if not options.names:
+        print(options.out / "index.html")
     return 0
+
+
+def build(out: Path, wanted: list[str] = (), execute: bool = False) -> list[tuple[str, list[Slide]]]:
+    "Write decks into a folder, and their index if all are wanted; what was written, by lesson."
+    names, written = chosen(wanted), []
+    library(out / "lib")
+    for name in names:
+        written.append((name, slides(sharp(name) if execute else notebooks.read(name), name)))
+        write(out / f"{name}.html", page(*written[-1]))
+    if not wanted:
+        write(out / "index.html", index(written))
+    return written
 
 
 def chosen(wanted: list[str]) -> list[str]:
@@ -402,32 +405,11 @@ def library(target: Path) -> None:
     "Put reveal.js, MathJax, fonts, style sheet and script into a folder; npm fetches what the cache lacks."
     target.mkdir(parents=True, exist_ok=True)
     for package, files in LIBRARY.items():
-        with tarfile.open(fetched(package)) as archive:
-            for inside, name in files.items():
-                member = archive.extractfile(f"package/{inside}")
-                assert member is not None, f"{package} has no {inside}"
-                (target / name).write_bytes(member.read())
+        folder = npm.fetch(*package)
+        for inside, name in files.items():
+            shutil.copyfile(folder / inside, target / name)
     for name in ("deck.css", "deck.js"):
         shutil.copyfile(STYLE / name, target / name)
-
-
-def fetched(package: str) -> Path:
-    "The archive of a package such as 'mathjax-3.2.2', from the cache or from npm."
-    path = CACHE / f"{package}.tgz"
-    if path.exists():
-        return path
-    wanted = "@".join(package.rsplit("-", 1))
-    CACHE.mkdir(parents=True, exist_ok=True)
-    try:
-        subprocess.run([NPM, "pack", "--silent", wanted], cwd=CACHE, check=True, capture_output=True,
-                       timeout=300)
-    except OSError:
-        raise DeckError(f"decks need {wanted}: install Node.js (it brings npm; on Debian and Ubuntu: "
-                        "apt-get install npm) and run this again") from None
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        raise DeckError(f"npm could not fetch {wanted}: run this again with a network, or put the file of "
-                        f"`npm pack {wanted}` into {CACHE}") from None
-    return path
 
 
 def sharp(name: str) -> dict:
