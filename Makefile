@@ -47,7 +47,7 @@ browser: $(VENV)/.dev  ## look at JupyterLab, an exercise, the decks and the sit
 	@$(BIN)/python -c 'import playwright' 2>/dev/null || { set -x; $(PIP_INSTALL) -e ".[browser]"; }
 	$(IN_ORDER) $(BIN)/python -m tests.tools.browser $(ARGS)
 
-site: $(VENV)/.dev  ## build the site from the committed outputs: _build/site/index.html (needs npm, the first time)
+site: $(VENV)/.dev  ## build site and slides from the committed outputs: _build/site/index.html (needs npm, once)
 	$(IN_ORDER) $(BIN)/python -m tests.tools.site $(ARGS)
 
 readme: $(VENV)/.dev  ## write README.md and nbs/images from nbs/index.ipynb
@@ -64,7 +64,7 @@ setup: $(VENV)/.dev  ## everything for working on the notebooks, in .venv
 	@echo "ready: source $(BIN)/activate"
 
 clean:  ## delete what tests and builds leave behind (not .venv, not runs)
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis nbs/.ipynb_checkpoints
+	rm -rf build _build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis nbs/.ipynb_checkpoints
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 clean-all: clean  ## delete .venv, too

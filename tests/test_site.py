@@ -1,13 +1,14 @@
 "The site and what it is built from: packages of npm, the pages' sources, the reference, links."
 import ast
 import io
+import os
 import re
 import tarfile
 
 import pytest
 
 from tests.test_tools import book, code, prose, shown
-from tests.tools import api, notebooks, npm, site
+from tests.tools import api, decks, notebooks, npm, site
 
 
 @pytest.fixture
@@ -48,6 +49,17 @@ def test_npm_says_in_one_line_what_is_missing(folder, monkeypatch, there, messag
     assert "\n" not in str(error.value) and not npm.cached("x", "1")
 
 
+def test_an_archive_can_be_put_there_by_hand(folder, monkeypatch):
+    monkeypatch.setattr(npm.shutil, "which", lambda name: None)
+    stand_in(folder, "hello")
+    npm.CACHE.mkdir()
+    (folder / "packed.tgz").rename(npm.CACHE / "a-x-1.tgz")
+    (npm.CACHE / "y-2.tgz").write_text("torn")
+    assert (npm.fetch("@a/x", "1") / "es5" / "main.js").read_text() == "hello"
+    with pytest.raises(npm.NoPackage, match="y-2.tgz: not the file of npm pack y@2"):
+        npm.fetch("y", "2")
+
+
 # ---- sources of the pages
 
 @pytest.fixture
@@ -83,6 +95,40 @@ def test_folds(lesson):
     assert solved["metadata"]["mystnb"]["code_prompt_show"] == "Show the solution"
 
 
+def printed(text: str) -> dict:
+    return {"output_type": "stream", "name": "stdout", "text": text}
+
+
+@pytest.mark.parametrize("text, tags, seen, words", [
+    ("03e: the answer is 94.05; no guess was made\n", [], "hide-output", "Show the answer"),
+    ("{'a': 1}\n08e-2: the answer is [1, 2]; no guess was made\n", [], "hide-output", "Show the answer"),
+    ("03h: right (yours: 0.18)\n", ["solution"], "hide-cell", "Show the solution"),
+    ("", ["exercise", "03m"], "hide-input", "One way to write it"),
+    ("03e: no guess yet. Write yours as guess=...\n", [], None, None),
+    ("the answer is yes\n", [], None, None)])
+def test_what_gives_an_exercise_away_begins_folded(lesson, text, tags, seen, words):
+    page, = lesson(code("x = 1", *[printed(text)] * bool(text), tags=tags))
+    assert page["metadata"]["tags"] == [seen] * bool(seen)
+    assert page["metadata"].get("mystnb", {}).get("code_prompt_show") == words
+
+
+def test_every_answer_of_a_lesson_is_folded():
+    names = site.names_to_link()
+    open_ones = [f"{name}: {text[:60]}" for name in site.lessons() for cell in site.lesson_cells(name, names)
+                 for output in cell.get("outputs", []) if cell["metadata"]["tags"] != ["hide-output"]
+                 and "the answer is" in (text := notebooks.joined(output.get("text", "")))]
+    assert not open_ones
+
+
+def test_pages_for_instructors_show_results_without_code(monkeypatch):
+    cells = [prose("# Appendix: teaching"), code("def table():\n    ..."),
+             code("table()", printed("a table")), code("def project():\n    ...", tags=["show-input"])]
+    monkeypatch.setattr(site, "book", lambda name: book(*cells))
+    _, table, project = site.lesson_cells("teaching", {"": {}})
+    assert table["source"] == "table()" and table["metadata"]["tags"] == ["remove-input"]
+    assert project["source"].startswith("def project") and project["metadata"]["tags"] == []
+
+
 def test_a_figure_has_its_words(lesson):
     own = {**shown("image/png", ""), "metadata": {"image/png": {"alt": "a drawing"}}}
     first, second = code("draw()", own), code("plot()", shown("image/png", ""))
@@ -106,14 +152,39 @@ def test_links_out_of_the_notebooks_folder():
     assert site.repository_links("[f](nbs/03_quantizer.ipynb)", notebooks.ROOT) == "[f](03_quantizer.ipynb)"
 
 
-def test_decks_are_linked_where_they_were_built(lesson, tmp_path, monkeypatch):
+def test_decks_are_linked_where_they_were_built(tmp_path, monkeypatch):
     monkeypatch.setattr(site, "BUILD", tmp_path)
-    cell = prose("Words.")
-    assert "`make decks`" in site.deck_list() and lesson(cell)[-1]["source"] == "Words."
+    assert "`make decks`" in site.deck_list() and "decks/" not in site.to_take("03_quantizer")
     (tmp_path / "decks").mkdir()
     (tmp_path / "decks" / "03_quantizer.html").write_text("a deck")
     assert '<a href="decks/03_quantizer.html">' in site.deck_list()
-    assert '<a href="decks/03_quantizer.html">' in lesson(cell)[0]["source"]
+    assert '<a href="decks/03_quantizer.html">' in site.to_take("03_quantizer")
+
+
+def test_decks_are_written_when_a_lesson_is_newer(tmp_path, monkeypatch):
+    def build(folder) -> None:
+        calls.append(folder)
+        folder.mkdir(exist_ok=True)
+        for name in [*decks.chosen([]), "index"]:
+            (folder / f"{name}.html").write_text("a deck")
+    calls: list = []
+    monkeypatch.setattr(site, "BUILD", tmp_path)
+    monkeypatch.setattr(decks, "build", build)
+    site.write_decks()
+    site.write_decks()
+    assert calls == [tmp_path / "decks"], "what is new stays"
+    os.utime(tmp_path / "decks" / "03_quantizer.html", (0, 0))
+    site.write_decks()
+    assert len(calls) == 2
+
+
+def test_a_site_can_do_without_decks(tmp_path, monkeypatch, capsys):
+    def build(folder) -> None:
+        raise npm.NoPackage("no npm")
+    monkeypatch.setattr(site, "BUILD", tmp_path)
+    monkeypatch.setattr(decks, "build", build)
+    site.write_decks()
+    assert capsys.readouterr().err == "site: slides are left out: no npm\n" and not site.with_deck()
 
 
 def test_terms_of_the_glossary_can_be_linked():
@@ -181,7 +252,9 @@ def built(tmp_path_factory):
         pytest.skip(f"the site {reason}")
     folder = tmp_path_factory.mktemp("site")
     try:
-        site.build(folder / "site", folder / "source")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(site, "BUILD", folder)
+            site.build(folder / "site", folder / "source")
     except npm.NoPackage as error:
         pytest.skip(str(error))
     return folder / "site"
@@ -203,6 +276,17 @@ def test_pages_are_complete(built):
     assert not [name for name, text in pages.items() if re.search(r'<span class="c1">#\|', text)]
     from_lessons = sum(text.count('href="api/') for name, text in pages.items() if name[0].isdigit())
     assert from_lessons > 400 and 'id="term-level"' in pages["glossary.html"]
+
+
+def test_notebooks_exercise_books_and_slides_come_along(built):
+    for name in site.lessons():
+        page, file = (built / f"{name}.html").read_text(encoding="utf-8"), f"{name}.ipynb"
+        assert f'href="nbs/{file}" download' in page and f'href="lab/{file}" download' in page
+        assert (built / "nbs" / file).read_bytes() == (notebooks.NBS / file).read_bytes()
+        assert '"outputs": []' in (built / "lab" / file).read_text(encoding="utf-8")
+    if (built / "decks").is_dir():   # reveal.js may be missing where MathJax is at hand
+        assert 'href="decks/03_quantizer.html"' in (built / "03_quantizer.html").read_text(encoding="utf-8")
+        assert (built / "decks" / "lib" / "reveal.js").is_file()
 
 
 def test_search_and_formulas_work_from_a_file(built):

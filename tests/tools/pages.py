@@ -186,7 +186,8 @@ def look_at_speaker(path: Path, browser) -> tuple[list[str], str]:
 def look_at_site(folder: Path, browser) -> tuple[list[str], str]:
     "What is wrong with the site, opened as files, and what was seen in a few words."
     findings, formulas, hits = [], 0, 0
-    paths = [path for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts]
+    paths = [path for path in sorted(folder.rglob("*.html"))   # decks are looked at by themselves
+             if not {"_static", "decks"} & set(path.relative_to(folder).parts)]
     with opened(browser) as (page, said):
         hits = search(page, folder, WORD)
         if not hits:

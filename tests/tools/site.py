@@ -3,11 +3,13 @@
     python -m tests.tools.site           build _build/site (make site); nothing is executed
     python -m tests.tools.site --check   look through a built site: links, anchors, nothing from elsewhere
 
-The pages' sources are written to _build/site-source first: notebooks without directives and slide-only cells,
-with anchors at exported cells and links to the reference, and the pages of tests/tools/api.py. Sphinx turns
-them into HTML with the settings in nbs/site/conf.py.
+Decks are written to _build/decks if they are missing or old, then the pages' sources to _build/site-source:
+notebooks without directives and slide-only cells, with anchors at exported cells and links to the reference,
+and the pages of tests/tools/api.py. Sphinx turns them into HTML with the settings in nbs/site/conf.py. Decks,
+notebooks and exercise books are copied beside the pages.
 """
 import argparse
+import contextlib
 import functools
 import html
 import html.parser
@@ -21,7 +23,7 @@ import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from tests.tools import api, notebooks, npm
+from tests.tools import api, decks, notebooks, npm
 
 HOME = notebooks.NBS / "site"
 BUILD = notebooks.ROOT / "_build"
@@ -42,7 +44,9 @@ PARTS = {"Begin": ["00"], "Images and tokens": ["01", "02", "03"], "The generato
          "Training": ["08"], "Writing pictures": ["09", "10", "11"],
          "All together, and larger": ["12", "13", "14", "15", "16", "17"]}
 LISTED = ("contributing.md", "changelog.md")             # texts of the checkout in the side bar
-PROSE_PAGES = ("glossary", "teaching")                   # their code makes tables: it begins folded
+PROSE_PAGES = ("glossary", "teaching")                   # their code makes tables: it is not shown
+# what tokenbridge.course prints where it gives the answer of an exercise away
+ANSWER = re.compile(r"^\d\d[emh](-\d)?: (the answer is|right \(yours)", re.M)
 APART = ("index", "glossary", "teaching", "solutions")   # neither lessons nor appendices
 
 
@@ -74,7 +78,7 @@ def missing() -> str:
     absent = [name.replace("_", "-") for name in NEEDED if importlib.util.find_spec(name) is None]
     if absent:
         return f"needs {', '.join(absent)}: pip install -c constraints.txt -e '.[dev]'"
-    if not npm.cached(*MATHJAX) and not shutil.which("npm"):
+    if not (npm.cached(*MATHJAX) or npm.by_hand(*MATHJAX).is_file() or shutil.which("npm")):
         return "needs npm once, to fetch MathJax"
     return ""
 
@@ -84,6 +88,7 @@ def build(out: Path, source: Path) -> None:
     if reason := missing():
         raise Missing(reason)
     mathjax = npm.fetch(*MATHJAX)
+    write_decks()
     write_sources(source)
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-c", str(HOME),
                "-d", str(out.parent / f"{out.name}-doctrees"), str(source), str(out)]
@@ -94,13 +99,41 @@ def build(out: Path, source: Path) -> None:
     for name in ("es5/tex-svg-full.js", "LICENSE"):
         shutil.copyfile(mathjax / name, out / "_static" / "mathjax" / Path(name).name)
     (out / "_static" / "texts.js").write_text(search_texts(out), encoding="utf-8")
-    if decks():
-        shutil.copytree(BUILD / "decks", out / "decks", dirs_exist_ok=True)
+    copies(out)
 
 
-def decks() -> list[str]:
-    "The lessons whose slides were built (make decks)."
+def write_decks() -> None:
+    "Write the decks unless all are newer than the lessons; a site that must do without them says why."
+    names = decks.chosen([])
+    sources = [notebooks.NBS / f"{name}.ipynb" for name in names]
+    sources += [Path(decks.__file__), *decks.STYLE.iterdir()]
+    written = [BUILD / "decks" / f"{name}.html" for name in [*names, "index"]]
+    age = lambda path: path.stat().st_mtime if path.is_file() else 0
+    if min(map(age, written)) > max(map(age, sources)):
+        return
+    try:
+        decks.build(BUILD / "decks")
+    except (decks.DeckError, npm.NoPackage) as error:
+        print(f"site: slides are left out: {error}", file=sys.stderr)
+
+
+def with_deck() -> list[str]:
+    "The lessons whose slides were built."
     return [name for name in notebooks.names() if (BUILD / "decks" / f"{name}.html").is_file()]
+
+
+def copies(out: Path) -> None:
+    "Put beside the pages what they offer: notebooks, exercise books, decks; folders as in a checkout."
+    from tests.tools import lab  # it imports the package, which nothing else here needs
+    for name in ("nbs", "lab", "decks"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    (out / "nbs").mkdir()
+    for name in notebooks.names():
+        shutil.copyfile(notebooks.NBS / f"{name}.ipynb", out / "nbs" / f"{name}.ipynb")
+    with contextlib.redirect_stdout(None):
+        lab.main(["--lab", str(out / "lab")])
+    if with_deck():
+        shutil.copytree(BUILD / "decks", out / "decks")
 
 
 # ---- sources
@@ -161,6 +194,8 @@ def book_pages() -> dict[str, str]:
         cells = index_cells(book(name)) if name == "index" else lesson_cells(name, links)
         if name == "glossary":
             cells = [with_terms(cell) for cell in cells]
+        if name != "index":
+            cells.insert(1, markdown(to_take(name)))
         cells = [{**cell, "id": f"cell{number}"} for number, cell in enumerate(cells)]
         page = {"cells": cells, "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3",
                                                             "language": "python"},
@@ -201,29 +236,28 @@ def lesson_cells(name: str, links: dict[str, dict[str, str]]) -> list[dict]:
             text = linked(repository_links(text), names, seen)
             cells.append(markdown(text))
         else:
-            cells += code_cell(cell, names, folded=name in PROSE_PAGES)
-    if name in decks():   # no link of Sphinx's: the deck is copied when the pages are there
-        cells.insert(1, markdown(f'<p class="in-reference"><a href="decks/{name}.html">Slides of this '
-                                 'lesson</a></p>'))
+            cells += code_cell(cell, names, prose=name in PROSE_PAGES)
     return cells
 
 
-def code_cell(cell: dict, names: dict[str, str], folded: bool = False) -> list[dict]:
-    "A code cell without directives, with a fold where it is long, an anchor and links where it exports."
+def to_take(name: str) -> str:
+    "A line with a notebook's files; no links of Sphinx's, for they are copied when the pages are there."
+    found = [f'<a href="nbs/{name}.ipynb" download>notebook</a>']
+    if name in lessons():
+        found.append(f'<a href="lab/{name}.ipynb" download>exercise book</a>')
+    if name in with_deck():
+        found.append(f'<a href="decks/{name}.html">slides</a>')
+    return f'<p class="in-reference">This page as: {" · ".join(found)}</p>'
+
+
+def code_cell(cell: dict, names: dict[str, str], prose: bool = False) -> list[dict]:
+    "A code cell without directives, with folds, an anchor and links where it exports; `prose`: its outputs."
     source = re.sub(r"^#\|.*\n?", "", cell["source"], flags=re.M).strip("\n")
     exported = re.search(r"^#\| exporti?$", cell["source"], re.M)
-    if not source.strip():
+    hidden = prose and "show-input" not in notebooks.tags(cell)
+    if not source.strip() or hidden and not cell["outputs"]:
         return []
-    metadata: dict = {"tags": []}
-    lines = len(source.splitlines())
-    if "solution" in notebooks.tags(cell):
-        fold(metadata, "the solution", opened=False)
-    elif folded:
-        fold(metadata, "the code", opened=False)
-    elif imports_only(source) and lines > 5:
-        fold(metadata, f"{lines} lines of imports", opened=False)
-    elif exported and lines >= FOLD_FROM:
-        fold(metadata, f"{defined(source)} · {lines} lines", opened=True)
+    metadata = {"tags": ["remove-input"]} if hidden else folds(cell, source, exported is not None)
     if words := alternative(cell):
         metadata["mystnb"] = {**metadata.get("mystnb", {}), "image": {"alt": words}}
     page = [{"cell_type": "code", "id": cell["id"], "metadata": metadata, "source": source,
@@ -234,11 +268,28 @@ def code_cell(cell: dict, names: dict[str, str], folded: bool = False) -> list[d
     return ([markdown(f"(cell-{cell['id']})=")] if exported else []) + page
 
 
-def fold(metadata: dict, words: str, opened: bool) -> None:
-    "Let MyST-NB put a cell's source into a fold; `opened` is read by nbs/site/conf.py."
-    metadata["tags"] += ["hide-input", *(["opened"] if opened else [])]
-    metadata["mystnb"] = {"code_prompt_show": f"Show {words}" if not opened else words,
-                          "code_prompt_hide": f"Hide {words}" if not opened else words}
+def folds(cell: dict, source: str, exported: bool) -> dict:
+    "Metadata that let MyST-NB fold a cell's source or what it printed: long code, answers, solutions."
+    lines, tags = len(source.splitlines()), notebooks.tags(cell)
+    answers = any(ANSWER.search(notebooks.joined(output.get("text", ""))) for output in cell["outputs"])
+    if "solution" in tags:
+        part = "hide-cell" if cell["outputs"] else "hide-input"
+        return fold(part, "Show the solution", "Hide the solution")
+    if answers:
+        return fold("hide-output", "Show the answer", "Hide the answer")
+    if "exercise" in tags:
+        return fold("hide-input", "One way to write it", "One way to write it")
+    if imports_only(source) and lines > 5:
+        return fold("hide-input", f"Show {lines} lines of imports", f"Hide {lines} lines of imports")
+    if exported and lines >= FOLD_FROM:
+        words = f"{defined(source)} · {lines} lines"
+        return fold("hide-input", words, words, "opened")
+    return {"tags": []}
+
+
+def fold(part: str, closed: str, opened: str, *more: str) -> dict:
+    "A part of a cell in a fold with these words; the tag `opened` is read by nbs/site/conf.py."
+    return {"tags": [part, *more], "mystnb": {"code_prompt_show": closed, "code_prompt_hide": opened}}
 
 
 def imports_only(source: str) -> bool:
@@ -433,9 +484,8 @@ def appendix_list() -> str:
 
 def deck_list() -> str:
     "The decks that were built, or how to build them."
-    if not (built := decks()):
-        return ("No decks were built when this site was. `make decks` makes them from the lessons; "
-                "`make site` after it lists them here.")
+    if not (built := with_deck()):
+        return "The slides could not be built when this site was: `make decks` says why."
     return "\n".join(f'- <a href="decks/{name}.html">{short(name)}</a>' for name in built)
 
 
