@@ -386,8 +386,9 @@ def shipped_figures(
     folder, keep, started = pretrained_folder(name), _keeper(name), time.time()
     check_int("per_class", per_class, 2)
     check_seed(seed)
-    (bridge, _), training, test = _with_generator(name), load_images("train", data), load_images("test", data)
-    tokens = bridge.tokenize_set(training, mirror=False)
+    bridge, training = TokenBridge.from_pretrained(name), load_images("train", data)
+    test = load_images("test", data)
+    tokens = bridge.tokenize_set(training, mirror=False) if bridge.ar is not None else None
     metrics, _ = measure(bridge, test, tokens, per_class, seed=seed, progress=True, training_images=training)
     command = f"tokenbridge evaluate --model {name} --samples {per_class} --seed {seed} --out metrics.json"
     record = keep(run_record(command, seed, started, images=test.source, **metrics))
