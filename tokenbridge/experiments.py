@@ -631,17 +631,16 @@ def checkpoint_experiment(
 
 # %% ../nbs/experiments.ipynb #39cee4f7
 _MAKERS = {   # function or command: the records that it made
-    "vae_experiment": "vae-mse vae-perceptual vae-kl-1e-6 vae-kl-1e-4", "collect_sweep": "kl-sweep",
+    "vae_experiment": "vae-mse vae-perceptual vae-kl-1e-6 vae-kl-1e-4",
     "optimizer_experiment": "optimizers", "mask_experiment": "mask-ratios",
-    "sampling_experiment": "sampling-settings sampling-cifar sampling-demo sampling-demo-drawn",
-    "steps_experiment": "steps-cifar-tiny steps-cifar", "ship_judge": "classifier-judge-drawn",
+    "sampling_experiment": "sampling-settings sampling-demo sampling-demo-drawn",
+    "steps_experiment": "steps-cifar-tiny", "ship_judge": "classifier-judge-drawn", "checkpoint_experiment": "checkpoint-large",
     "ship_classifier": "classifier-features classifier-judge classifier-witness",
     "record_demo": "demo-cifar10 demo-drawn", "shipped_figures": "cifar-tiny cifar",
-    "step_profile": "step-profile", "full_size_experiment": "full-size",
-    "tokenbridge train-vae": "cifar-tiny-vae cifar-vae", "tokenbridge train": "cifar-tiny-ar cifar-ar",
+    "step_profile": "step-profile", "full_size_experiment": "full-size", "collect_sweep": "kl-sweep",
+    "tokenbridge train-vae": "cifar-tiny-vae cifar-vae vae-with-term", "tokenbridge train": "cifar-tiny-ar",
     "tokenbridge benchmark": "benchmark benchmark-bf16 benchmark-compiled benchmark-gpu-64 "
-                             "benchmark-gpu-1024",
-    "checkpoint_experiment": "checkpoint-large", "tests.tools.lowest": "lowest-versions",
+                             "benchmark-gpu-1024", "tests.tools.lowest": "lowest-versions",
 }
 MADE_BY = {record: maker for maker, records in _MAKERS.items() for record in records.split()}
 
