@@ -631,13 +631,13 @@ def checkpoint_experiment(
 
 # %% ../nbs/experiments.ipynb #39cee4f7
 _MAKERS = {   # function or command: the records that it made
-    "vae_experiment": "vae-mse vae-perceptual vae-kl-1e-6 vae-kl-1e-4",
-    "optimizer_experiment": "optimizers", "mask_experiment": "mask-ratios",
+    "vae_experiment": "vae-mse vae-perceptual vae-kl-1e-6 vae-kl-1e-4", "collect_sweep": "kl-sweep",
+    "optimizer_experiment": "optimizers", "mask_experiment": "mask-ratios", "step_profile": "step-profile",
     "sampling_experiment": "sampling-settings sampling-demo sampling-demo-drawn",
-    "steps_experiment": "steps-cifar-tiny", "ship_judge": "classifier-judge-drawn", "checkpoint_experiment": "checkpoint-large",
+    "steps_experiment": "steps-cifar-tiny", "ship_judge": "classifier-judge-drawn",
     "ship_classifier": "classifier-features classifier-judge classifier-witness",
     "record_demo": "demo-cifar10 demo-drawn", "shipped_figures": "cifar-tiny cifar",
-    "step_profile": "step-profile", "full_size_experiment": "full-size", "collect_sweep": "kl-sweep",
+    "full_size_experiment": "full-size", "checkpoint_experiment": "checkpoint-large",
     "tokenbridge train-vae": "cifar-tiny-vae cifar-vae vae-with-term", "tokenbridge train": "cifar-tiny-ar",
     "tokenbridge benchmark": "benchmark benchmark-bf16 benchmark-compiled benchmark-gpu-64 "
                              "benchmark-gpu-1024", "tests.tools.lowest": "lowest-versions",
