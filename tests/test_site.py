@@ -124,6 +124,7 @@ def test_pages_for_instructors_show_results_without_code(monkeypatch):
     cells = [prose("# Appendix: teaching"), code("def table():\n    ..."),
              code("table()", printed("a table")), code("def project():\n    ...", tags=["show-input"])]
     monkeypatch.setattr(site, "book", lambda name: book(*cells))
+    cells.append(code("print(1)", printed("1"), tags=["remove-cell"]))
     _, table, project = site.lesson_cells("teaching", {"": {}})
     assert table["source"] == "table()" and table["metadata"]["tags"] == ["remove-input"]
     assert project["source"].startswith("def project") and project["metadata"]["tags"] == []

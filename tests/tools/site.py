@@ -254,8 +254,9 @@ def code_cell(cell: dict, names: dict[str, str], prose: bool = False) -> list[di
     "A code cell without directives, with folds, an anchor and links where it exports; `prose`: its outputs."
     source = re.sub(r"^#\|.*\n?", "", cell["source"], flags=re.M).strip("\n")
     exported = re.search(r"^#\| exporti?$", cell["source"], re.M)
-    hidden = prose and "show-input" not in notebooks.tags(cell)
-    if not source.strip() or hidden and not cell["outputs"]:
+    tags = notebooks.tags(cell)
+    hidden = prose and "show-input" not in tags
+    if not source.strip() or "remove-cell" in tags or hidden and not cell["outputs"]:
         return []
     metadata = {"tags": ["remove-input"]} if hidden else folds(cell, source, exported is not None)
     if words := alternative(cell):
