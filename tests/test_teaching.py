@@ -6,10 +6,13 @@ import re
 
 import matplotlib
 import pytest
+import torch
 import yaml
 
 from tests.tools import grade, lab, notebooks
 from tokenbridge.files import read_json, results_folder
+from tokenbridge.generation import cosine_schedule
+from tokenbridge.quantizer import quantize
 
 matplotlib.use("Agg")
 NOTEBOOK = notebooks.read("teaching")
@@ -127,7 +130,7 @@ def test_the_map_is_told_in_words(page):
 # ---- the plans
 
 def plans(page) -> dict[str, list]:
-    return {"day": page["DAY"], "lecture": page["LECTURE"]} | page["WEEK"]
+    return {"day": page["DAY"]} | page["WEEK"]
 
 
 def at(clock: str) -> int:
@@ -160,7 +163,6 @@ def test_the_minutes_of_a_session_come_from_the_tables(page):
 
 
 def test_the_plans_can_be_kept(page):
-    assert sum(sum(session.minutes) for session in page["LECTURE"]) == 90
     for name, plan in plans(page).items():
         minutes = sum(sum(session.minutes) + session.pause for session in plan)
         assert minutes <= 7.5 * 60, f"{name}: {minutes} minutes"
@@ -185,6 +187,121 @@ def test_committed_plans_are_those_of_the_code(page):
     assert page["syllabus"](page["DAY"]) in shown("## One day"), "execute teaching.ipynb again"
     for plan in page["WEEK"].values():
         assert page["syllabus"](plan) in shown("## One week"), "execute teaching.ipynb again"
+
+
+# ---- the ninety minutes
+
+def section(heading: str) -> str:
+    "The first cell of a section."
+    return next(source for source in MARKDOWN if source.startswith(heading))
+
+
+def rows(source: str) -> list[list[str]]:
+    "The rows of a cell's table, without its head."
+    table = [line for line in source.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[2:]]
+
+
+def test_the_page_begins_with_what_is_needed_first():
+    headings = [source.splitlines()[0] for source in MARKDOWN if source.startswith("## ")]
+    wanted = ["## Monday's sheet", "## Monday's checklist", "## Ninety minutes",
+              "## One day", "## Four weeks", "## One week"]
+    assert headings[:3] == wanted[:3] and [one for one in headings if one in wanted] == wanted
+    first_code = next(i for i, cell in enumerate(NOTEBOOK["cells"]) if cell["cell_type"] == "code")
+    sheet, list_, lecture = (i for i, cell in enumerate(NOTEBOOK["cells"])
+                             if cell["source"].splitlines()[0] in wanted[:3])
+    assert sheet < list_ < lecture < first_code
+
+
+def test_the_sheet_adds_up_and_leaves_slack():
+    *body, last = rows(section("## Monday's sheet"))
+    minutes = [int(row[1]) for row in body]
+    assert sum(minutes) == int(last[1]) == 90
+    clocks = [at(row[0]) for row in (*body, last)]
+    assert [end - begin for begin, end in zip(clocks, clocks[1:])] == minutes
+    kinds = {kind: sum(int(row[1]) for row in body if row[3].startswith(f"*{kind}"))
+             for kind in ("talk", "exercise", "slack")}
+    assert 65 <= kinds["talk"] <= 70 and kinds["exercise"] >= 10 and kinds["slack"] >= 10
+    assert last[3] == f"{kinds['talk']} to talk, {kinds['exercise']} to do, {kinds['slack']} of slack"
+
+
+def test_the_slides_are_those_of_the_sheet(page):
+    sheet = rows(section("## Monday's sheet"))
+    talks = [(int(row[1]), row[2]) for row in sheet if row[3].startswith("*talk")]
+    assert [(minutes, lesson[:2]) for minutes, lesson, _ in page["PARTS"]] == talks
+    last: dict[str, int] = {}
+    for minutes, lesson, wanted in page["PARTS"]:
+        numbers = [number for number, _, _ in page["picked"](lesson, wanted)]
+        assert numbers == sorted(set(numbers)) and numbers[0] > last.get(lesson, 0), "as in the deck"
+        last[lesson] = numbers[-1]
+        assert 1.5 <= minutes / len(numbers) <= 4, f"{lesson}: {len(numbers)} slides in {minutes} minutes"
+    with pytest.raises(ValueError, match="section 'No such' has 0 slides"):
+        page["picked"]("03_quantizer", {"No such": ()})
+
+
+def test_no_slide_is_shown_without_those_that_it_needs(page):
+    shown_ = [(lesson, name) for _, lesson, wanted in page["PARTS"] for name in wanted]
+    levels = {"The paper's levels", "Equally probable", "How dense"}
+    chosen = {name for name in levels for lesson, one in shown_ if lesson[:2] == "03" and name in one}
+    assert chosen in (set(), levels), "range map and cube root need each other"
+    for first, then in (("How many in a step", "Dial 1"), ("Guidance as a formula", "Dial 2"),
+                        ("Dial 2", "Guidance in numbers"), ("All dimensions at once?", "The parallel head"),
+                        ("MAR's way", "One question"), ("Uniform levels", "Levels fitted to the data")):
+        names = [name for _, name in shown_]
+        assert names.index(first) < names.index(then)
+
+
+def test_committed_slides_are_those_of_the_decks(page):
+    assert page["slide_table"]() in shown("## Ninety minutes"), "execute teaching.ipynb again"
+
+
+def test_the_effort_is_the_sum_of_the_checklist(page):
+    *body, last = rows(section("## Monday's checklist"))
+    sums = [sum(int(row[column]) for row in body) for column in (2, 3)]
+    assert [int(cell) for cell in last[2:]] == sums
+    assert f"{sums[0]} minutes for ninety minutes, {sums[1]} for the day" in MARKDOWN[0]
+    aloud = next(row for row in body if "aloud" in row[1])
+    talk = sum(session.talk for session in page["DAY"] if session.lesson != "discussion")
+    assert abs(int(aloud[2]) - sum(part[0] for part in page["PARTS"])) <= 5 and abs(int(aloud[3]) - talk) <= 5
+    assert not re.search(r"two evenings|half a day|an evening is", TEXT)
+
+
+def test_the_exercise_on_paper_has_the_right_answers():
+    exercise = section("### The exercise on paper")
+    table = torch.tensor([[1.0, 1.0], [1.0, 0.0]], dtype=torch.float64) / 3
+    product = table.sum(1)[:, None] * table.sum(0)[None]
+    assert product[1, 1].item() == pytest.approx(1 / 9) and "1/9 of all draws" in exercise
+    parallel, chain = (-torch.special.xlogy(table, part).sum().item() for part in (product, table))
+    for number, words in ((parallel, "= {:.2f}, the chain"), (chain, "ln 3 = {:.2f}. The"),
+                          (parallel - chain, "{:.2f} nats, is the mutual")):
+        assert words.format(number) in exercise
+
+
+def test_eight_misconceptions_each_with_the_right_idea():
+    found = re.findall(r'^(\d)\. \*\*"[^"]+\."\*\* (.*\(\[\d\d\]\(\w+\.ipynb\)\)\.)$',
+                       section("## Common misconceptions"), re.M)
+    assert [number for number, _ in found] == list("12345678")
+    assert all(8 <= len(idea.split()) <= 40 for _, idea in found)
+
+
+def test_five_exam_questions_whose_points_and_answers_are_right():
+    asked = [source for source in MARKDOWN if re.match(r"### E\d\. .*\? \(\d points\)\n", source)]
+    assert [source[4:6] for source in asked] == ["E1", "E2", "E3", "E4", "E5"]
+    points = [int(re.search(r"\((\d) points\)", source)[1]) for source in asked]
+    assert sum(points) == 20
+    for source, most in zip(asked, points, strict=True):
+        answer = source.split("<summary>Short answer</summary>")[1].split("</details>")[0]
+        given = [int(one) for one in re.findall(r"\((\d)\)", answer)]
+        several = re.search(r"\(1 each, at most (\d)\)", answer)
+        assert sum(given) + (int(several[1]) if several else 0) == most, source.splitlines()[0]
+    levels, latents = torch.tensor([[-1.5, -0.5, 0.5, 1.5]]), torch.tensor([[-0.2], [0.0], [2.7]])
+    assert quantize(latents, levels).flatten().tolist() == [1, 1, 3] and "Indices 1, 1, 3" in asked[1]
+    assert cosine_schedule(16, 2) == [5, 11] and "5, then 11" in asked[3]
+
+
+def test_nothing_is_left_to_be_filled_in():
+    assert TEXT.count("the address where you found this") == 1
+    assert not re.search(r"\bADDRESS\b|\bURL\b|\bTODO\b|example\.(com|org)", TEXT)
 
 
 # ---- questions, projects, beginnings
