@@ -122,7 +122,7 @@ def slides(notebook: dict, name: str = "notebook") -> list[Slide]:
     deck = _Deck()
     for number, cell in enumerate(notebook["cells"]):
         try:
-            deck.add_cell(cell)
+            deck.add_cell(notebooks.uncovered(cell))
         except DeckError as error:
             deck.problems.append(f"{name}.ipynb, cell {number} ({cell.get('id', '?')}): {error}")
     if not deck.slides:

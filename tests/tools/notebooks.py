@@ -52,6 +52,16 @@ def for_decks_only(cell: dict) -> bool:
     return "slide-only" in tags(cell)
 
 
+# readers see an empty line: JupyterLab unfolds a folded cell when it runs, GitHub never folds one
+COVER = re.compile(r"<!--(?: for [a-z ]+)?\n\n?(.*?)\n*-->\s*", re.S)
+
+
+def uncovered(cell: dict) -> dict:
+    "A cell for slides without the HTML comment around its text; any other cell as it is."
+    match = COVER.fullmatch(cell["source"]) if for_decks_only(cell) else None
+    return cell | {"source": match[1]} if match else cell
+
+
 def source_hash(cell: dict) -> str:
     "Twelve hexadecimal digits that change with the cell's code, not with wrapping, comments and docstrings."
     source = cell["source"]
