@@ -259,16 +259,16 @@ def draw_levels(
             ax.add_patch(Polygon([(top[0][0], base), *top, (top[-1][0], base)], closed=True, edgecolor=_INK,
                                  facecolor="0.85" if i % 2 else "white", linewidth=0.8))
             share = normal.cdf(high) - normal.cdf(low)
-            _text(ax, place((max(low, -3) + min(high, 3)) / 2), base + 4.3, f"{100 * share:.0f}", 0.85)
+            _text(ax, place((max(low, -3) + min(high, 3)) / 2), base + 4.3, f"{100 * share:.0f}", 1.05)
         ax.plot(place(levels), [base + 1.2] * 8, "^", color=_BLUE, markersize=5, zorder=3)
         steps = np.linspace(-5, 5, 20001)
         nearest = levels[np.searchsorted(borders, steps)]
         weights = np.array([normal.pdf(step) for step in steps])
         error = ((steps - nearest) ** 2 * weights).sum() / weights.sum()
         _text(ax, 1, base - 9, name, ha="left", weight="bold")
-        _text(ax, 1, base - 5, f"squared error {error:.4f}", 0.9, ha="left")
-        _text(ax, 1, base + 1.2, "levels", 0.85, ha="left", colour=_BLUE)
-        _text(ax, 1, base + 4.3, "% of the latents", 0.85, ha="left")
+        _text(ax, 1, base - 5, f"squared error {error:.4f}", 1.05, ha="left")
+        _text(ax, 1, base + 1.2, "levels", 1.05, ha="left", colour=_BLUE)
+        _text(ax, 1, base + 4.3, "% of the latents", 1.05, ha="left")
     return ax
 
 # %% ../nbs/drawings.ipynb #122f7c1c
