@@ -469,8 +469,8 @@ def card(name: str) -> str:
 
 def teaching_door() -> str:
     "What an instructor finds; the teaching page where there is one."
-    first = ("[What you need on Monday](teaching.ipynb): a sheet for ninety minutes, plans for a day and a week, "
-             "objectives, questions, exam, projects. " if "teaching" in notebooks.names() else "")
+    first = ("[What you need on Monday](teaching.ipynb): a sheet for ninety minutes, plans for a day and "
+             "a week, objectives, questions, exam, projects. " if "teaching" in notebooks.names() else "")
     return first + ("[Slides](slides.md) are built from the lessons (`make decks`). `make lab` writes "
                     "exercise books without solutions, `make grade` judges what comes back.")
 
