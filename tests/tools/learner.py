@@ -133,7 +133,10 @@ class Notebook:
         page.goto(address.format(path.stem))
         page.wait_for_selector(CELL)
         self.wait_until_idle()
-        if (shown := page.locator(CELL).count()) != len(self.sources):
+        until = time.monotonic() + min(self.patience, 60)   # JupyterLab draws cells while it is idle
+        while (shown := page.locator(CELL).count()) != len(self.sources) and time.monotonic() < until:
+            page.wait_for_timeout(200)
+        if shown != len(self.sources):
             raise Wrong(f"{path.stem}: {shown} cells on the screen, {len(self.sources)} in the file")
 
     def read(self) -> dict:
