@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.tools import notebooks, npm
+from tokenbridge.files import atomic_write
 
 OUT = notebooks.ROOT / "_build" / "decks"
 STYLE = Path(__file__).parent / "deck"       # the template, the style sheet, the script that starts a deck
@@ -91,9 +92,9 @@ def build(out: Path, wanted: list[str] = (), execute: bool = False) -> list[tupl
     library(out / "lib")
     for name in names:
         written.append((name, slides(sharp(name) if execute else notebooks.read(name), name)))
-        write(out / f"{name}.html", page(*written[-1]))
+        atomic_write(out / f"{name}.html", page(*written[-1]))
     if not wanted:
-        write(out / "index.html", index(written))
+        atomic_write(out / "index.html", index(written))
     return written
 
 
@@ -388,15 +389,6 @@ def text_height(text: str, size: int) -> float:
             seen = re.sub(r"[{}$*`^_]", "", re.sub(r"\\[a-zA-Z]+|\\.", "x", line))   # a command: a letter
             height += 1.3 * size * -(-len(seen) // letters_in_a_line) + 14
     return height
-
-
-def write(path: Path, text: str) -> None:
-    "Write a file at once or not at all."
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8", delete=False) as file:
-        file.write(text)
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(path)
 
 
 # ---- what a deck needs beside it

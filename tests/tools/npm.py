@@ -18,9 +18,14 @@ class NoPackage(Exception):
     "A package is neither in the cache nor to be had; the message is one line."
 
 
+def place(package: str, version: str) -> Path:
+    "Where the files of a package go."
+    return CACHE / f"{package.replace('/', '_')}-{version}"
+
+
 def cached(package: str, version: str) -> Path | None:
     "The folder of a package if an earlier call fetched it, or None."
-    folder = CACHE / f"{package.replace('/', '_')}-{version}"
+    folder = place(package, version)
     return folder if folder.is_dir() else None
 
 
@@ -36,7 +41,7 @@ def fetch(package: str, version: str) -> Path:
                 archive.extractall(temporary, filter="data")
         except (tarfile.TarError, EOFError) as error:
             raise NoPackage(f"{path}: not the file of npm pack {package}@{version}: {error}") from None
-        target = CACHE / f"{package.replace('/', '_')}-{version}"
+        target = place(package, version)
         if not target.is_dir():  # another process may have been faster
             (Path(temporary) / "package").rename(target)
     return target
