@@ -89,10 +89,10 @@ def kept(config: ARConfig, images: int, hidden: int, recompute: str = "none") ->
     return sum(tensor.untyped_storage().nbytes() for tensor in alive.values())
 
 
-LONG = ARConfig(   # every sequence is longer than 32, so the fused attention runs, as on a GPU
-    BackboneConfig(tokens=40, dims=34, classes=5, width=32, decoder_width=48, encoder_blocks=1,
-                   decoder_blocks=1, heads=4, decoder_heads=2, class_tokens=33, mlp_ratio=3.0),
-    HeadConfig(dims=34, num_levels=6, context_width=48, width=40, blocks=1, heads=5, mlp_ratio=2.0))
+LONG = ARConfig(   # every sequence is longer than 192, so the fused attention runs, as on a GPU
+    BackboneConfig(tokens=40, dims=194, classes=5, width=32, decoder_width=48, encoder_blocks=1,
+                   decoder_blocks=1, heads=4, decoder_heads=2, class_tokens=193, mlp_ratio=3.0),
+    HeadConfig(dims=194, num_levels=6, context_width=48, width=40, blocks=1, heads=5, mlp_ratio=2.0))
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder", "head"])
@@ -115,8 +115,8 @@ def test_dropout_keeps_a_byte_where_it_drops():
     dropping = replace(LONG, backbone=replace(LONG.backbone, dropout=0.1),
                        head=replace(LONG.head, dropout=0.1))
     with_masks, without = (full_size.activation_parts(config, 30) for config in (dropping, LONG))
-    assert with_masks["decoder"] - without["decoder"] == (33 + 40) * (48 + 3 * 48 + 48)
-    assert with_masks["head"] - without["head"] == 30 * 34 * (40 + 2 * 40 + 40)
+    assert with_masks["decoder"] - without["decoder"] == (193 + 40) * (48 + 3 * 48 + 48)
+    assert with_masks["head"] - without["head"] == 30 * 194 * (40 + 2 * 40 + 40)
 
 
 def test_recomputation_keeps_less_where_it_is_asked_for():

@@ -76,16 +76,27 @@ def test_who_may_look_at_nobody_gets_zeros_and_no_nan():
         assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(out.sum(), inputs))
 
 
-def test_the_faster_program_is_chosen(monkeypatch):
+@pytest.mark.parametrize("dtype, masked", [(torch.float32, False), (torch.bfloat16, False),
+                                           (torch.bfloat16, True)])
+def test_the_faster_program_is_chosen(monkeypatch, dtype, masked):
     from tokenbridge import transformer
+    longest = {torch.float32: 32, torch.bfloat16: 192}[dtype]
     calls = []
     monkeypatch.setattr(transformer, "_written_out", lambda q, k, v, *rest: calls.append(k.shape[2]) or q)
-    short, long = (rand(1, 1, num, 4).requires_grad_()
-                   for num in (transformer._SHORT, transformer._SHORT + 1))
-    attention(short, short, short), attention(long, long, long)
+    for num in (longest, longest + 1):
+        x = rand(1, 1, num, 4, dtype=dtype).requires_grad_()
+        attention(x, x, x, torch.ones(1, num, dtype=torch.bool) if masked else None)
     with torch.no_grad():
-        attention(short * 1, short, short)
-    assert calls == [transformer._SHORT]
+        attention(x * 1, x, x)
+    assert calls == [longest]
+
+
+def test_a_key_mask_in_fp32_is_the_fused_kernels(monkeypatch):
+    from tokenbridge import transformer
+    monkeypatch.setattr(transformer, "_written_out", None)
+    x = rand(1, 1, 8, 4, dtype=torch.float32).requires_grad_()
+    attention(x, x, x, torch.ones(1, 8, dtype=torch.bool)).sum().backward()
+    assert x.grad is not None
 
 
 def test_attention_dropout_keeps_the_mean():

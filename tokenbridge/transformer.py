@@ -42,7 +42,8 @@ def attention(
     _check_attention(queries, keys, values, mask, causal)
     num, num_keys = queries.shape[2], keys.shape[2]
     if written_out is None:
-        short = mask is None and num_keys <= _SHORT
+        half = queries.dtype == torch.bfloat16
+        short = num_keys <= _SHORT[half] and (half or mask is None)
         written_out = short and queries.device.type == "cpu" and queries.requires_grad
     if not written_out and causal and mask is None and num == num_keys:
         return F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout, is_causal=True)
@@ -74,7 +75,7 @@ def _written_out(
     return torch.bmm(F.dropout(weights, dropout, dropout > 0), values).unflatten(0, (b, heads))
 
 # %% ../nbs/04_transformer.ipynb #565889a2
-_SHORT = 32  # keys; above, the fused kernel is faster on a CPU, gradient included
+_SHORT = (32, 192)  # keys, in fp32 and in bf16; above, the fused kernel is faster on a CPU, gradient included
 
 # %% ../nbs/04_transformer.ipynb #62064c3a
 def _check_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None,
