@@ -272,9 +272,9 @@ class DimensionTransformer(nn.Module):
         num: int | None = None,  # number of steps, counted from the first; None: all
     ) -> list:                   # for each block six tensors (m, num, width); then the final scale and shift
         "What the condition does to every layer at every step. Once for each token is enough."
-        conditions = condition[:, None] + self.step_embed[:num]     # (m, num, width), one for each step
+        step_conditions = condition[:, None] + self.step_embed[:num]   # (m, num, width)
         layers = [cast(AdaLNBlock, block).modulation for block in self.blocks]
-        return [layer(conditions) for layer in (*layers, self.final_modulation)]
+        return [layer(step_conditions) for layer in (*layers, self.final_modulation)]
 
     def first_element(
         self,
@@ -470,8 +470,8 @@ class DimensionHead(DimensionTransformer, _LogitsHead):
     def _logits(self, context: Tensor, tokens: Tensor) -> Tensor:
         "Scores (m, d, k) by teacher forcing, without checks."
         condition, ordered = self.condition_proj(context), tokens.index_select(1, self.order)
-        conditions = condition[:, None] + self.step_embed
-        modulations = [conditions for _ in self.blocks] + [self.final_modulation(conditions)]
+        step_conditions = condition[:, None] + self.step_embed
+        modulations = [step_conditions for _ in self.blocks] + [self.final_modulation(step_conditions)]
         logits = self.logits(self.sequence(condition, ordered[:, :-1]), modulations)
         return logits.index_select(1, self.order.argsort())
 
