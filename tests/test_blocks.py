@@ -2,6 +2,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,6 +153,14 @@ def test_auto_is_bf16_where_the_hardware_has_it_and_then_the_folders(model, tmp_
 
 
 # ---------------------------------------------------------------------- readers
+def test_an_unfinished_folder_is_no_reference(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "part")
+    last = max((tmp_path / "part").glob("block-*.npz"))
+    last.unlink()
+    with pytest.raises(ValueError, match=f"block {int(last.stem[6:])} is missing"):
+        find_pictures(tmp_path / "part")
+
+
 def test_the_readers_of_fid_accept_the_folder(model, whole, tmp_path):
     found, ours = find_pictures(whole), read_blocks(whole)
     assert (found.num, found.size) == (ours.num, ours.size) == (NUM, 32)

@@ -390,6 +390,14 @@ def test_reconstruct(tiny_tokenizer, tmp_path, capsys):
     assert names == [*(f"{i:03d}-{DRAWN_CLASSES[i]}.png" for i in range(3)), "sheet.png"]
 
 
+def test_generate_where_only_some_classes_have_names(tiny_folder, tmp_path):
+    bridge = TokenBridge.from_pretrained(tiny_folder)
+    TokenBridge(bridge.vae, bridge.quantizer, bridge.ar, classes=["cat"]).save_pretrained(tmp_path / "named")
+    assert command(f"generate --model {tmp_path}/named --num 1 --steps 2 --out {tmp_path}/a") == 0
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "000-cat.png", "001-class-1.png", "002-class-2.png", "grid.png"]
+
+
 def test_generate_without_a_generator(tiny_tokenizer, tmp_path, capsys):
     assert command(f"generate --model {tiny_tokenizer} --out {tmp_path}/a") == 1
     assert "without a generator" in capsys.readouterr().err and not (tmp_path / "a").exists()

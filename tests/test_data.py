@@ -103,6 +103,21 @@ def test_decoded_once_in_memory_or_mapped(tmp_path, monkeypatch):
     assert data.decoded(tmp_path / "kept").images[0].unique().tolist() == [7], "a changed image is read again"
 
 
+def test_two_processes_may_decode_one_folder(tmp_path, monkeypatch):
+    data = d.image_folder(photographs(tmp_path / "photos"), 8)
+    pixels, in_parts, kept = data.images, d._in_parts, tmp_path / "kept"
+    monkeypatch.setattr(d, "_IN_MEMORY", 100)
+
+    def while_another_does_the_same(*arguments):
+        monkeypatch.setattr(d, "_in_parts", in_parts)
+        yield from in_parts(*arguments)
+        d.image_folder(tmp_path / "photos", 8).decoded(kept)
+
+    monkeypatch.setattr(d, "_in_parts", while_another_does_the_same)
+    assert torch.equal(data.decoded(kept).images, pixels)
+    assert len(list(kept.iterdir())) == 1
+
+
 def test_images_by_name_or_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("TOKENBRIDGE_DATA", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))

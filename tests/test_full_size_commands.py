@@ -2,6 +2,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,6 +131,9 @@ def test_from_a_folder_to_a_figure(place, capsys):
     assert trained.classes == ("class 0", "class 1", "class 2")
     assert trained.fingerprints() == TokenBridge.from_pretrained("tiny").fingerprints()
     assert command(f"{line} --resume") == 0
+    shutil.copy("cache/record.json", "run/record.json")   # of another command, whose folder it is as well
+    assert command(f"{line} --resume") == 0
+    assert json.loads(Path("run/record.json").read_text())["results"]["steps"] == 2
     for name in ("config.json", "model.safetensors"):   # as if it had been stopped after its checkpoint
         Path("run", name).unlink()
     assert command("convert --run run --out model") == 0
@@ -155,6 +159,10 @@ def test_from_a_folder_to_a_figure(place, capsys):
 def test_indices_are_cached_where_one_says_so(place, capsys):
     assert command("cache-latents photos --tokenizer ./tiny --out indices --indices --device cpu") == 0
     assert "indices of 23 images" in capsys.readouterr().out
+    for option in ("shard-size", "workers"):
+        assert command(f"cache-latents photos --tokenizer ./tiny --out no --indices --{option} 3") == 1
+        name = option.replace("-", "_")
+        assert f"{option}: expected none with --indices" in capsys.readouterr().err.replace(name, option)
     tokens = TokenSet.load("indices/tokens.safetensors")
     assert tokens.tokens.shape == (NUM, 2, 16, 5) and tokens.classes == ("class 0", "class 1", "class 2")
     assert command(f"train --cache indices --out run {SHORT}") == 0
@@ -174,6 +182,12 @@ def test_folders_of_imagenet_get_names(place):
     assert command("cache-latents imagenet --tokenizer ./tiny --out c --device cpu --workers 1") == 0
     data = LatentSet.load("c")
     assert len(data) == 6 and data.classes[0].startswith("tench") and data.classes[1] == "otter"
+    Path("imagenet", ".cache").mkdir()
+    assert command("cache-latents imagenet --tokenizer ./tiny --out hidden --device cpu") == 0
+    assert len(LatentSet.load("hidden")) == 6, "a hidden folder changes nothing"
+    shutil.rmtree("imagenet/val")
+    assert command("cache-latents imagenet --tokenizer ./tiny --out alone --device cpu") == 0
+    assert len(LatentSet.load("alone")) == 6, "train alone is taken whole"
 
 
 # ---- killed, and resumed by two processes
@@ -191,6 +205,7 @@ main()
 """
 BOTH = """
 import shlex
+import shutil
 from tokenbridge.cli import main
 for line in {lines!r}:
     assert main(shlex.split(line)) == 0

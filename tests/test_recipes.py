@@ -243,6 +243,19 @@ def test_an_unfinished_run_can_be_drawn_from(bridge, tokens, tmp_path):
     assert torch.equal(load_run(tmp_path).generate(num=2, seed=0), result.generate(num=2, seed=0))
 
 
+def test_a_refused_training_changes_nothing_of_the_one_that_goes_on(bridge, tokens, tmp_path):
+    levels = bridge.quantizer.levels + 0.01
+    other = Tokenizer(bridge.vae, Quantizer(levels))
+    others = other.tokenize_set(three_classes(4))
+
+    def begin_another(step, scalars):
+        with pytest.raises(ValueError, match="^folder: another training is writing into"):
+            train_generator(other, others, bridge.ar.config, ONE_STEP, tmp_path, device="cpu", progress=False)
+
+    trained(bridge, tokens, None, replace(ONE_STEP, steps=2), tmp_path, on_step=begin_another)
+    assert load_run(tmp_path).fingerprints() == bridge.fingerprints()
+
+
 def test_another_run_s_folder_is_left_alone(bridge, tokens, tmp_path):
     trained(bridge, tokens, None, ONE_STEP, tmp_path, name="first")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}

@@ -268,6 +268,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'tokenbridge.cli._nothing_written_over': ('cli.html#_nothing_written_over', 'tokenbridge/cli.py'),
                                  'tokenbridge.cli._print_anything': ('cli.html#_print_anything', 'tokenbridge/cli.py'),
                                  'tokenbridge.cli._read_images': ('cli.html#_read_images', 'tokenbridge/cli.py'),
+                                 'tokenbridge.cli._refuse': ('cli.html#_refuse', 'tokenbridge/cli.py'),
                                  'tokenbridge.cli._same_levels': ('cli.html#_same_levels', 'tokenbridge/cli.py'),
                                  'tokenbridge.cli._save': ('cli.html#_save', 'tokenbridge/cli.py'),
                                  'tokenbridge.cli._schedule': ('cli.html#_schedule', 'tokenbridge/cli.py'),

@@ -83,7 +83,7 @@ def run_generate(
         images = model.generate(labels, **dials, chunk_size=options.chunk_size, seed=options.seed,
                                 progress=True).float()
     for i, label in enumerate(labels):
-        name = part_of_a_name(names[label]) if names else f"class-{label}"
+        name = part_of_a_name(names[label]) if label < len(names) else f"class-{label}"
         save_images(out / f"{i:03d}-{name}.png", images[i:i + 1], columns=1, scale=1)
     columns, scale = options.num if options.num > 1 else 4, 3 if images.shape[-1] <= 64 else 1
     save_images(out / "grid.png", images, columns, scale)   # a class a row
@@ -204,7 +204,8 @@ def _save(model, options, started: float, result, images: str) -> None:
     if not is_main_process():
         return
     path = options.out / "record.json"
-    finished = options.resume and path.exists() and read_json(path)["results"]["history"] == result.history
+    known = read_json(path).get("results", {}) if options.resume and path.exists() else {}
+    finished = known.get("history") == result.history   # another command's record has none
     # a VAE of other hands need not fit into 16 bits
     fits = all(torch.equal(p, p.to(torch.bfloat16).to(p.dtype)) for p in model.vae.parameters())
     model.save_pretrained(options.out, torch.bfloat16 if fits else torch.float32)
@@ -379,10 +380,11 @@ def run_evaluate(
     options: Evaluate,  # what was typed, and defaults
 ) -> None:
     "Measure tokenizer, generator and samples, and write metrics.json."
-    from tokenbridge.checks import check_int
+    from tokenbridge.checks import check_int, check_seed
     from tokenbridge.files import write_json
     from tokenbridge.recipes import measure
     check_int("samples", options.samples, 2)
+    check_seed(options.seed)
     if options.num is not None:
         check_int("num", options.num, 1)
     started, model = time.time(), open_model(options.model, options.on)
@@ -418,6 +420,14 @@ def _check_test(test, classes: tuple[str, ...] | None) -> None:
         raise ValueError(f"data: expected images of the model's classes, {few[0]}, got {few[1]}")
 
 # %% ../nbs/17_cli.ipynb #3b559297
+def _refuse(options, why: str, *names: str) -> None:
+    "Raise ValueError for the first of these options that was given: it would change nothing."
+    plain = type(options)()
+    for name in names:
+        if (found := getattr(options, name)) != getattr(plain, name):
+            raise ValueError(f"{name}: expected none {why}, got {found}")
+
+
 def run_convert(
     options: Convert,  # what was typed, and defaults
 ) -> None:
@@ -427,11 +437,13 @@ def run_convert(
         raise ValueError(f"vae: expected either --vae FILE or --run FOLDER, got "
                          f"{'none' if options.run is None else 'both'}")
     if options.run is not None:
-        if options.model is not None:
-            raise ValueError("model: expected none with --run, which has a generator of its own")
+        _refuse(options, "with --run, whose model is taken as it is", "model", "ignore", "image_size", "heads",
+                "official_first_step")
         model = convert_run(options.run, options.out)
     else:
         assert options.vae is not None, "checked above, said for mypy"
+        if options.model is None:
+            _refuse(options, "without --model, the generator that it is for", "heads", "official_first_step")
         settings = {"official_first_step": options.official_first_step} | chosen(options, "heads")
         model = convert_official(options.vae, options.out, options.model, options.ignore,
                                  vae_options={"image_size": options.image_size}, model_options=settings,
@@ -482,7 +494,9 @@ def _cache_indices(options: CacheLatents, tokenizer, images, world: int):
     from tokenbridge.pipeline import TokenBridge
     if world > 1:
         raise ValueError(f"indices: expected one process, got {world}; latents are cached by many")
-    tokens = tokenizer.tokenize_set(images, not options.no_mirror, options.chunk_size, progress=True)
+    _refuse(options, "with --indices, which are one file", "shard_size", "workers")
+    with in_precision(options.on):
+        tokens = tokenizer.tokenize_set(images, not options.no_mirror, options.chunk_size, progress=True)
     TokenBridge(tokenizer.vae, tokenizer.quantizer, name=tokenizer.name).save_pretrained(
         options.out / "tokenizer")
     tokens.save(options.out / "tokens.safetensors")

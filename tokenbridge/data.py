@@ -37,7 +37,7 @@ from tokenbridge.checks import (
 
 from .cifar10 import CIFAR10_CLASSES, download_cifar10, read_cifar10
 from .drawn import DRAWN_CLASSES, RICH_CLASSES, draw, draw_rich
-from .files import as_path, atomic_write, load_tensors, save_tensors
+from .files import _replace_file, as_path, atomic_write, load_tensors, save_tensors
 from .pictures import colour_bytes, in_threads, list_images, read_image
 
 # %% ../nbs/01_data.ipynb #bbe89ec0
@@ -289,11 +289,7 @@ def _mapped(data: FolderSet, folder: str | Path | None, shape: tuple[int, ...], 
     name = hashlib.sha256(repr((states, data.size, data.background)).encode()).hexdigest()[:16]
     path = as_path(folder) / f"images-{name}.bin"
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        with open(part, "wb") as file:
-            file.writelines(part.numpy().data for part in _in_parts(data, progress))
-        os.replace(part, path)
+        _replace_file(path, (part.numpy().reshape(-1).data for part in _in_parts(data, progress)))
     return np.memmap(path, np.uint8, "c", shape=shape)   # "c": nothing is written back
 
 # %% ../nbs/01_data.ipynb #ea40d204

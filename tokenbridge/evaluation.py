@@ -380,15 +380,15 @@ def _border_steps(
 
 
 def _ratio(steps: Tensor) -> float:
-    "Steps (b, 2) across and beside as one ratio; 1 where there is no step at all."
+    "Steps (b, 2) across and beside as one ratio, at most 1000; 1 where there is no step at all."
     across, beside = steps.double().mean(0).tolist() if steps.device.type != "mps" else steps.mean(0).tolist()
-    return across / beside if beside else 1.0 if not across else math.inf
+    return min(across / beside, 1000.0) if beside else 1000.0 if across else 1.0
 
 
 def seam_ratio(
     images: Tensor,   # (b, 3, h, w) bytes, or floats in [-1, 1]; h and w multiples of `factor`
     factor: int,      # pixels of a row that one token covers, at least 2
-) -> float:           # 1: no seams; above 1: borders show; below 1: they are smoother than the rest
+) -> float:           # 1: no seams; above 1: borders show, up to 1000; below 1: smoother than the rest
     "Steps of brightness across the borders of tokens over those beside them, both directions."
     size = check_tensor("images", images, "b 3 h w")
     check_int("factor", factor, 2)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from .checks import check_choice, check_finite, check_int, check_tensor, modes_restored
 from .data import to_float
-from .files import as_path, atomic_write, fingerprint, load_foreign
+from .files import as_path, atomic_write, fingerprint, load_foreign, read_json
 from .pictures import IMAGE_ENDINGS, image_files, in_threads, read_image
 
 # %% ../nbs/fid.ipynb #365339f2
@@ -277,12 +277,15 @@ def _npz_pictures(paths: list[Path], source: Path, keys: tuple[str, ...]) -> Pic
 
 
 def _blocks(folder: Path) -> list[Path]:
-    "The files block-00000.npz and so on of a folder, in order; ValueError if one is missing between them."
+    "The files block-00000.npz and so on of a folder, in order; ValueError if one is missing."
     found = {int(match[1]): path for path in folder.glob("block-*.npz")
              if (match := re.fullmatch(r"block-(\d+)\.npz", path.name))}
-    missing = sorted(set(range(max(found, default=-1) + 1)) - set(found))
+    wanted = max(found, default=-1) + 1
+    if (index := folder / "index.json").is_file():   # of `sample_blocks`, which says how many there will be
+        wanted = max(wanted, -(-read_json(index)["num"] // read_json(index)["block_size"]))
+    missing = sorted(set(range(wanted)) - set(found))
     if missing:
-        raise ValueError(f"{folder}: block {missing[0]} is missing ({len(missing)} of {max(found) + 1}); "
+        raise ValueError(f"{folder}: block {missing[0]} is missing ({len(missing)} of {wanted}); "
                          "has sampling finished?")
     return [found[number] for number in sorted(found)]
 
@@ -329,9 +332,10 @@ def _ask_all(
 
 # %% ../nbs/fid.ipynb #a0122c2a
 def _folder_pictures(root: Path, size: int | None, skip_broken: bool) -> Pictures:
-    "The image files of a folder and its sub-folders, by name."
+    "The image files of a folder and its sub-folders, by name, without the sheets that our commands write."
     skipped: list[str] = []
-    sizes = _ask_all(lambda path: _pixels(path, size), sorted(image_files(root)), skip_broken, skipped)
+    files = [path for path in sorted(image_files(root)) if path not in (root / "grid.png", root / "sheet.png")]
+    sizes = _ask_all(lambda path: _pixels(path, size), files, skip_broken, skipped)
     if not sizes:
         endings = ", ".join(IMAGE_ENDINGS)
         raise ValueError(f"{root}: expected block-*.npz or images ({endings}), found none")

@@ -52,7 +52,7 @@ from tokenbridge.vae import (
 )
 
 # %% ../nbs/12_cifar.ipynb #1acc4798
-from .checkpoints import all_checkpoints, load_checkpoint, newest_checkpoint
+from .checkpoints import all_checkpoints, folder_lock, load_checkpoint, newest_checkpoint
 from .classifier import check_classes, find_judge, load_classifier
 from .data import ImageSet, TokenSet, random_flip, to_float
 from .fid import moments
@@ -442,12 +442,13 @@ def _begin_run(folder: str | Path | None, resume: bool, bridge: TokenBridge, con
     home = Path(folder).expanduser()
     if resume and (home / "tokenizer" / "config.json").is_file() and (home / "run.json").is_file():
         return
-    try:
-        bridge.save_pretrained(home / "tokenizer")
-    except ValueError as error:   # an autoencoder that cannot be built again from a file
-        warnings.warn(f"folder: the unfinished run cannot be drawn from ({error})", stacklevel=3)
-        return
-    write_json(home / "run.json", {"generator": asdict(config)})
+    with folder_lock(home):   # of a training that goes on nothing is written over
+        try:
+            bridge.save_pretrained(home / "tokenizer")
+        except ValueError as error:   # an autoencoder that cannot be built again from a file
+            warnings.warn(f"folder: the unfinished run cannot be drawn from ({error})", stacklevel=3)
+            return
+        write_json(home / "run.json", {"generator": asdict(config)})
 
 # %% ../nbs/12_cifar.ipynb #0a8645c7
 def _batch_and_loss(data: TokenSet | LatentSet, samples: bool) -> tuple[Callable, Callable]:

@@ -162,7 +162,7 @@ def images_to_cache(
     if not home.is_dir():
         raise FileNotFoundError(f"images: expected one of {', '.join(SOURCES)} or a folder, got {home}")
     parts = {path.name for path in home.iterdir() if path.is_dir()}
-    split = "train" if {"train"} <= parts <= {"train", "val", "test"} else None
+    split = "train" if "train" in parts and parts & {"val", "test"} else None   # alone, it is taken whole
     # a cache of latents finds broken files while it encodes, and loses nothing by it
     found = image_folder(home, size, split, options.background, options.skip_broken, progress=True,
                          open_each=options.indices)

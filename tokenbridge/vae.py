@@ -553,7 +553,10 @@ class _Foreign(Autoencoder):
 
 # %% ../nbs/02_vae.ipynb #dbcd0b4c
 class ForeignVAE(_Foreign):
-    "Someone else's autoencoder, given as two functions: the five things of a tokenizer, and a fitted scale."
+    """Someone else's autoencoder, given as two functions: the five things of a tokenizer, and a fitted scale.
+
+    Functions that belong to no module show no weights: their fingerprint is that of the scale alone.
+    """
 
     def __init__(
         self,
