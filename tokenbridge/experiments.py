@@ -633,14 +633,14 @@ def checkpoint_experiment(
 _MAKERS = {   # function or command: the records that it made
     "vae_experiment": "vae-mse vae-perceptual vae-kl-1e-6 vae-kl-1e-4", "collect_sweep": "kl-sweep",
     "optimizer_experiment": "optimizers", "mask_experiment": "mask-ratios", "step_profile": "step-profile",
-    "sampling_experiment": "sampling-settings sampling-demo sampling-demo-drawn",
-    "steps_experiment": "steps-cifar-tiny", "ship_judge": "classifier-judge-drawn",
+    "sampling_experiment": "sampling-settings sampling-cifar sampling-demo sampling-demo-drawn",
+    "steps_experiment": "steps-cifar-tiny steps-cifar", "ship_judge": "classifier-judge-drawn",
     "ship_classifier": "classifier-features classifier-judge classifier-witness",
     "record_demo": "demo-cifar10 demo-drawn", "shipped_figures": "cifar-tiny cifar",
     "full_size_experiment": "full-size", "checkpoint_experiment": "checkpoint-large",
-    "tokenbridge train-vae": "cifar-tiny-vae cifar-vae vae-with-term", "tokenbridge train": "cifar-tiny-ar",
-    "tokenbridge benchmark": "benchmark benchmark-bf16 benchmark-compiled benchmark-gpu-64 "
-                             "benchmark-gpu-1024", "tests.tools.lowest": "lowest-versions",
+    "tokenbridge train-vae": "cifar-tiny-vae cifar-vae vae-with-term",
+    "tokenbridge train": "cifar-tiny-ar cifar-ar", "tests.tools.lowest": "lowest-versions",
+    "tokenbridge benchmark": "benchmark benchmark-bf16 benchmark-compiled benchmark-gpu-64 benchmark-gpu-1024",
 }
 MADE_BY = {record: maker for maker, records in _MAKERS.items() for record in records.split()}
 

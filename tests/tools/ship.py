@@ -1,6 +1,6 @@
 """Make a finished run one of the shipped models, and prove that it draws the same images from its new folder.
 
-    python -m tests.tools.ship RUN NAME [--cfg-scale 3] [--temperature 1] [--out data/pretrained]
+    python -m tests.tools.ship RUN NAME [--cfg-scale 3] [--temperature 1] [--steps 16] [--out data/pretrained]
 
 RUN is a folder of `tokenbridge train`, or of `train-vae` for a tokenizer alone. Written are config.json and
 model.safetensors (16 bits) with the dials given here, and tokens.safetensors: the first 64 test images. Then
@@ -9,6 +9,7 @@ follow `python -m tests.test_pins`, `experiments.shipped_figures(NAME)` and `mak
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,17 +26,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("name", help="what it will be called, such as cifar-tiny")
     parser.add_argument("--cfg-scale", type=float, help="its guidance; none: as the run says")
     parser.add_argument("--temperature", type=float, help="its temperature; none: as the run says")
+    parser.add_argument("--steps", type=int, help="its steps of sampling; none: as the run says")
     parser.add_argument("--out", type=Path, default=ROOT / "data" / "pretrained", help="folder of the models")
     parser.add_argument("--data", help="images whose tokens serve as examples; none: CIFAR-10")
     options = parser.parse_args(arguments)
-    given = {"cfg_scale": options.cfg_scale, "temperature": options.temperature}
+    given = {"cfg_scale": options.cfg_scale, "temperature": options.temperature, "steps": options.steps}
     dials = {name: value for name, value in given.items() if value is not None}
     folder = ship(options.run, options.name, dials, options.out, options.data)
     print(f"{folder}: {sum(path.stat().st_size for path in folder.iterdir()) / 1e6:.1f} MB; the same images")
     return 0
 
 
-def ship(run: Path, name: str, dials: dict[str, float], out: Path, data: str | None = None) -> Path:
+def ship(run: Path, name: str, dials: dict[str, Any], out: Path, data: str | None = None) -> Path:
     "Write the folder of a shipped model; ValueError if it does not draw what the run draws."
     test, model = load_images("test", data, 64), load_run(run)
     shipped = TokenBridge(model.vae, model.quantizer, model.ar, name, model.classes,
