@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from torch import exp
 
 from tests.tools import grade, lab, notebooks
 from tokenbridge import course
@@ -305,6 +306,19 @@ WRONG = {
     "09m": "def cosine_schedule(num_hidden, steps):\n    return [num_hidden // steps] * steps",
     "12m": "def tokenize_set(:",
 }
+
+
+SIZES, LOW, PARTS, NOTHING = (1, 2), float("-inf"), {"a": [3]}, None
+
+
+def uses_everything(x):
+    return max(LOW, x + SIZES[0] + PARTS["a"][0]), exp(torch.zeros(1)), NOTHING
+
+
+def test_a_function_takes_its_constants_and_imports_along():
+    space = {}
+    exec(course.function_text(uses_everything), space)
+    assert space["uses_everything"](4) == (8, torch.ones(1), None)
 
 
 def test_wrong_functions_are_told_where():

@@ -256,6 +256,31 @@ def test_a_refused_training_changes_nothing_of_the_one_that_goes_on(bridge, toke
     assert load_run(tmp_path).fingerprints() == bridge.fingerprints()
 
 
+def test_a_run_without_a_checkpoint_leaves_nothing_to_the_next(bridge, tokens, tmp_path):
+    def power_cut(step, scalars):
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        trained(bridge, tokens, None, replace(ONE_STEP, steps=2), tmp_path, on_step=power_cut)
+    other = Tokenizer(bridge.vae, Quantizer(bridge.quantizer.levels + 0.01))
+    narrow = replace(bridge.ar.config, backbone=replace(bridge.ar.config.backbone, class_tokens=1))
+    with pytest.warns(UserWarning, match="holds no checkpoint"):
+        trained(other, other.tokenize_set(three_classes(4)), narrow, ONE_STEP, tmp_path, resume=True)
+    run = load_run(tmp_path)
+    assert run.fingerprints() == other.fingerprints() and run.ar.config == narrow
+
+
+def test_parts_of_one_s_own_learn_the_tokens_of_another_tokenizer(bridge, tokens):
+    other = Tokenizer(bridge.vae, Quantizer(bridge.quantizer.levels + 0.01))
+    others, shape = other.tokenize_set(three_classes(4)), replace(bridge.ar.config, head=None)
+    result, _ = trained(other, others, shape, ONE_STEP, start=bridge, other_tokens=True)
+    assert result.fingerprints() == other.fingerprints()
+    assert torch.equal(result.ar.levels, other.quantizer.levels)
+    wrong = replace(shape, backbone=replace(shape.backbone, label_dropout=0.9))
+    with pytest.raises(ValueError, match="^config: expected the backbone of `start`"):
+        trained(bridge, tokens, wrong, ONE_STEP, start=bridge)
+
+
 def test_another_run_s_folder_is_left_alone(bridge, tokens, tmp_path):
     trained(bridge, tokens, None, ONE_STEP, tmp_path, name="first")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}

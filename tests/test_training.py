@@ -702,6 +702,15 @@ def test_a_module_may_have_infinite_buffers(tmp_path):
     assert train(Masked(), **run, resume=True).steps == 2
 
 
+def test_numbers_may_be_numpy_s(tmp_path):
+    run = dict(loss_fn=lambda module, batch, generator: module(batch[0]).mean(), folder=tmp_path,
+               make_batch=lambda ids, generator: (torch.ones(len(ids), 2),), progress=False)
+    config = TrainConfig(steps=np.int64(2), batch_size=2, save_every=1)
+    train(torch.nn.Linear(2, 1), num_samples=np.int64(4), config=config, **run)
+    plain = replace(config, steps=2)
+    assert train(torch.nn.Linear(2, 1), num_samples=4, config=plain, resume=True, **run).steps == 2
+
+
 def test_a_folder_belongs_to_one_training_at_a_time(tmp_path):
     refused = []
 

@@ -295,6 +295,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tokenbridge.course._distance': ('course.html#_distance', 'tokenbridge/course.py'),
                                     'tokenbridge.course._helpers': ('course.html#_helpers', 'tokenbridge/course.py'),
                                     'tokenbridge.course._is_function': ('course.html#_is_function', 'tokenbridge/course.py'),
+                                    'tokenbridge.course._is_literal': ('course.html#_is_literal', 'tokenbridge/course.py'),
                                     'tokenbridge.course._named': ('course.html#_named', 'tokenbridge/course.py'),
                                     'tokenbridge.course._near': ('course.html#_near', 'tokenbridge/course.py'),
                                     'tokenbridge.course._number': ('course.html#_number', 'tokenbridge/course.py'),

@@ -24,6 +24,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .files import project_folder, read_json
@@ -158,6 +159,14 @@ def _text(function: FunctionType) -> str:
     return textwrap.dedent(inspect.getsource(function))
 
 
+def _is_literal(value: Any) -> bool:
+    "Whether this constant can be written down: numbers, texts, None, and tuples, lists, sets, dicts of such."
+    try:
+        return bool(ast.literal_eval(repr(value)) == value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
+
+
 def _helpers(function: FunctionType, seen: set[str]) -> Iterator[str]:
     "Lines that define what a function uses from its own notebook."
     found = function.__globals__
@@ -173,8 +182,12 @@ def _helpers(function: FunctionType, seen: set[str]) -> Iterator[str]:
             yield _text(value)
         elif home and home != function.__module__ and title.isidentifier():
             yield f"from {home} import {title} as {name}"
-        elif isinstance(value, (int, float, str, bytes)):
+        elif isinstance(value, float):
+            yield f"{name} = float({str(value)!r})"   # infinity and NaN have no literal
+        elif _is_literal(value):
             yield f"{name} = {value!r}"
+        elif getattr(torch, getattr(value, "__name__", ""), None) is value:   # from torch import exp
+            yield f"from torch import {value.__name__} as {name}"
 
 # %% ../nbs/course.ipynb #df8f6213
 def function_text(

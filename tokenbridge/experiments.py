@@ -97,6 +97,9 @@ def _keeper(
     return keep
 
 
+_of = lambda data: "" if data is None else f", data={str(data)!r}"   # images, as a recorded call names them
+
+
 def _with_generator(
     model: str | Path,               # a shipped name, or a folder
 ) -> tuple[TokenBridge, ARModel]:    # the whole, and its generator
@@ -119,7 +122,7 @@ def vae_experiment(
 ) -> dict:                              # the record
     "Train a `cifar-tiny` VAE and measure it continuous and at several numbers of levels."
     keep, started = _keeper(name), time.time()
-    for k in num_levels:
+    for k in num_levels or (0,):
         check_int("num_levels", k, 2)
     training, test = load_images("train", data, train_images), load_images("test", data, test_images)
     vae, result = train_vae(training, preset("cifar-tiny").vae, schedule, kl_weight, perceptual_weight)
@@ -130,7 +133,7 @@ def vae_experiment(
     shown = to_float(test.images[:10])
     picture = picture_base64(torch.cat([shown, tokenizer.reconstruct(shown, quantized=False)]), 10)
     command = (f"vae_experiment({name!r}, {kl_weight}, {perceptual_weight}, {schedule}, "
-               f"num_levels={num_levels}, test_images={test_images}, train_images={train_images})")
+               f"num_levels={num_levels}, test_images={test_images}, train_images={train_images}{_of(data)})")
     return keep(run_record(command, schedule.seed, started, kl_weight=kl_weight,
                            perceptual_weight=perceptual_weight, levels=metrics,
                            reconstructions_png=picture, history=result.history, steps=schedule.steps,
@@ -194,7 +197,7 @@ def optimizer_experiment(
     position = position_histogram_nll(tokens.tokens[:, 0].long(), held_out, tokens.num_levels,
                                       hidden_mask(len(held_out), held_out.shape[1], schedule.seed))
     command = (f"optimizer_experiment({name!r}, {trials!r}, {schedule}, {str(model)!r}, "
-               f"{train_images}, {test_images})")
+               f"{train_images}, {test_images}{_of(data)})")
     return keep(run_record(command, schedule.seed, started, runs=runs, position_histogram=position,
                            steps=schedule.steps, batch_size=schedule.batch_size, data=tokens.source))
 
@@ -227,7 +230,7 @@ def mask_experiment(
         runs.append({"trial": label, "low": trials[label][0], "deviation": trials[label][1],
                      "seconds": round(time.time() - began, 1), "gain": gains(trained.ar)})
     command = (f"mask_experiment({name!r}, {trials!r}, {schedule}, {str(model)!r}, {shares!r}, "
-               f"{train_images}, {test_images})")
+               f"{train_images}, {test_images}{_of(data)})")
     return keep(run_record(command, schedule.seed, started, shares=list(shares), runs=runs,
                            steps=schedule.steps, batch_size=schedule.batch_size, data=tokens.source))
 
@@ -258,9 +261,7 @@ def sampling_experiment(
     keep, started = _keeper(name), time.time()
     check_seed(seed)
     check_int("per_class", per_class, 2)
-    # an impossible setting is found first
-    dials = [SamplingDefaults(cfg_scale=cfg_scale, temperature=temperature)
-             for cfg_scale, temperature in settings]
+    dials = [SamplingDefaults(cfg_scale=scale, temperature=heat) for scale, heat in settings]   # or an error
     (bridge, _), test = _with_generator(model), load_images("test", data, test_images)
     labels = balanced_labels(len(test.classes), per_class)
     who, eye = _asked(test, "features", "judge")   # the VAE's eye, which spares the judge
@@ -273,7 +274,7 @@ def sampling_experiment(
                     | {key: report[key] for key in ("agreement_ratio", "variance_ratio")}
                     | {"fd": fd_judge(eye, samples, known)})
     command = (f"sampling_experiment({name!r}, {str(model)!r}, {settings!r}, per_class={per_class}, "
-               f"seed={seed}, test_images={test_images})")
+               f"seed={seed}, test_images={test_images}{_of(data)})")
     return keep(run_record(command, seed, started, per_class=per_class, judge=who, runs=runs,
                            data=test.source))
 
@@ -303,7 +304,8 @@ def steps_experiment(
         runs.append({"steps": number, "images_per_second": len(labels) / (time.time() - began),
                      "fd_judge": fd_judge(judge, samples, known),
                      "agreement": class_agreement(judge, samples, labels)})
-    command = f"steps_experiment({name!r}, {str(model)!r}, {steps!r}, {per_class}, seed={seed})"
+    command = (f"steps_experiment({name!r}, {str(model)!r}, {steps!r}, {per_class}, seed={seed}, "
+               f"test_images={test_images}{_of(data)})")
     return keep(run_record(command, seed, started, per_class=per_class, runs=runs, data=test.source,
                            threads=torch.get_num_threads(), cfg_scale=bridge.sampling.cfg_scale))
 
@@ -318,7 +320,7 @@ def ship_classifier(
 ) -> dict:                            # the record data/results/classifier-NAME.json
     "Train one classifier on CIFAR-10, store it, and measure the stored file on the test images."
     check_choice("name", name, tuple(classifier.CLASSIFIERS))
-    started, curve = time.time(), []
+    keep, started, curve = _keeper(f"classifier-{name}"), time.time(), []
     training, test = load_images("train", data), load_images("test", data)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -331,14 +333,11 @@ def ship_classifier(
     losses = classifier.train_classifier(net, training, epochs, seed=seed, on_epoch=on_epoch, bf16=bf16)
     path = Path(folder).expanduser() / f"{name}.safetensors"
     classifier.store_classifier(net, path)
-    command = f"ship_classifier({name!r}, {str(folder)!r}, epochs={epochs}, seed={seed})"
-    command = command[:-1] + ", bf16=True)" if bf16 else command
+    command = (f"ship_classifier({name!r}, {str(folder)!r}, epochs={epochs}, seed={seed}"
+               f"{', bf16=True' * bf16}{_of(data)})")
     reached = classifier.accuracy(classifier.read_classifier(path, name), test)
-    record = run_record(command, seed, started, accuracy=reached,
-                        data=training.source, epoch_loss=curve,
-                        step_loss=[round(x, 4) for x in losses[::20]])
-    save_record(f"classifier-{name}", record)
-    return record
+    return keep(run_record(command, seed, started, accuracy=reached, data=training.source, epoch_loss=curve,
+                           step_loss=[round(x, 4) for x in losses[::20]]))
 
 # %% ../nbs/experiments.ipynb #d973689b
 def ship_judge(
@@ -403,7 +402,7 @@ def record_benchmark(
     device: torch.device | str = "cpu",  # where everything runs
 ) -> Path:                               # data/results/benchmark.json
     "Run everything and keep the report among the results."
-    started = time.time()
+    _, started = _keeper("benchmark"), time.time()
     report = benchmark.run(preset, batch_size, rounds, True, device)
     command = (f"tokenbridge benchmark --preset {preset} --batch-size {batch_size} --rounds {rounds}"
                f" --device {device}")
@@ -640,7 +639,8 @@ _MAKERS = {   # function or command: the records that it made
     "full_size_experiment": "full-size", "checkpoint_experiment": "checkpoint-large",
     "tokenbridge train-vae": "cifar-tiny-vae cifar-vae vae-with-term",
     "tokenbridge train": "cifar-tiny-ar cifar-ar", "tests.tools.lowest": "lowest-versions",
-    "tokenbridge benchmark": "benchmark benchmark-bf16 benchmark-compiled benchmark-gpu-64 benchmark-gpu-1024",
+    "tokenbridge benchmark": "benchmark benchmark-bf16 benchmark-compiled benchmark-gpu-64 "
+                             "benchmark-gpu-1024",
 }
 MADE_BY = {record: maker for maker, records in _MAKERS.items() for record in records.split()}
 

@@ -359,6 +359,11 @@ def sample_categorical(
     if noise.shape != logits.shape[:-1]:
         raise ValueError(f"noise: expected shape {tuple(logits.shape[:-1])}, "
                          f"one number for each row of logits, got {tuple(noise.shape)}")
+    if logits.isnan().any():
+        raise ValueError("logits: expected numbers or minus infinity, got NaN")
+    if not ((noise >= 0) & (noise < 1)).all():
+        got = f"{float(noise.min())} to {float(noise.max())}"
+        raise ValueError(f"noise: expected numbers in [0, 1), got {got}")
     return _inverse_cdf(logits, noise)
 
 # %% ../nbs/06_head.ipynb #fd737acd

@@ -49,7 +49,14 @@ def training_device(
         raise ValueError("device: expected 'cpu', got 'cuda', which is not available here")
     if kind == "cuda" and processes_started() > 1:
         return torch.device(kind, int(os.environ["LOCAL_RANK"]))
-    return torch.device(device or kind)
+    try:
+        found = torch.device(device or kind)
+    except RuntimeError:
+        raise ValueError(f"device: expected one such as 'cpu' or 'cuda:1', got {device!r}") from None
+    if kind == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device: expected one of {torch.cuda.device_count()} GPUs, counted from 0, "
+                         f"got {str(found)!r}")
+    return found
 
 # %% ../nbs/processes.ipynb #57413dc4
 class _OneProcess:

@@ -332,7 +332,10 @@ def _same_parts(config: ARConfig, levels: Tensor, start: ARModel | None) -> ARMo
     "An untrained generator; with the parts of `start` where the configuration has no head."
     if start is None or config.head is not None:
         return ARModel(config, levels)
-    return copy.deepcopy(start).cpu()
+    model = copy.deepcopy(start).cpu()
+    model.levels.copy_(levels)
+    model.trained_on = None   # said anew by the tokenizer that it is joined with
+    return model
 
 
 def _started(start: ARModel | TokenBridge | None,
@@ -440,7 +443,8 @@ def _begin_run(folder: str | Path | None, resume: bool, bridge: TokenBridge, con
     if folder is None or not is_main_process() or (all_checkpoints(folder) and not resume):
         return
     home = Path(folder).expanduser()
-    if resume and (home / "tokenizer" / "config.json").is_file() and (home / "run.json").is_file():
+    written = all((home / name).is_file() for name in ("tokenizer/config.json", "run.json"))
+    if written and all_checkpoints(home):   # without a checkpoint another training may begin here
         return
     with folder_lock(home):   # of a training that goes on nothing is written over
         try:
@@ -527,6 +531,8 @@ def train_generator(
     levels, device = tokenizer.quantizer.levels.cpu(), training_device(device)
     check_choice("other_tokens", other_tokens, (True, False))
     first, known = _started(start, levels, other_tokens)
+    if config.head is None and first is not None and config.backbone != first.config.backbone:
+        raise ValueError("config: expected the backbone of `start` where it has no head, got another")
     if compiled:
         check_compiler(device)
     if order is not None and first is not None:

@@ -521,7 +521,7 @@ def _make_run(module: nn.Module, loss_fn: Callable, config: TrainConfig, num_sam
     if taken := sorted(_with_defaults(ours).keys() & (identity or {}).keys()):
         raise ValueError("identity: expected names that the training does not use itself, "
                          f"got {', '.join(taken)}")
-    everything = json.loads(json.dumps({**(identity or {}), **ours}))
+    everything = json.loads(json.dumps({**(identity or {}), **ours}, default=lambda number: number.item()))
     optimizers = make_optimizers(module, replace(config, precision=precision))
     return _Run(module, trained, config, optimizers, ema_init(trained), processes, wrapped, everything,
                 Path(folder).expanduser() if folder else None, flops)

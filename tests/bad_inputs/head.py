@@ -1,4 +1,6 @@
 "Bad inputs of `head`, and the message each must give."
+import math
+
 import torch
 
 from tokenbridge import head as h
@@ -150,5 +152,11 @@ ROWS = {
          "logits: expected float values"),
         (lambda: h.sample_categorical(LOGITS, torch.zeros(3)), ValueError,
          "noise: expected shape (2,), one number for each row of logits, got (3,)"),
+        (lambda: h.sample_categorical(LOGITS * math.nan, torch.zeros(2)), ValueError,
+         "logits: expected numbers or minus infinity, got NaN"),
+        (lambda: h.sample_categorical(LOGITS, torch.tensor([-2.0, 1.5])), ValueError,
+         "noise: expected numbers in [0, 1), got -2.0 to 1.5"),
+        (lambda: h.sample_categorical(LOGITS, torch.tensor([0.5, math.nan])), ValueError,
+         "noise: expected numbers in [0, 1)"),
     ],
 }

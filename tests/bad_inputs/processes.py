@@ -11,6 +11,11 @@ def no_gpu():
         t.training_device("cuda")
 
 
+def one_gpu(device):
+    with mock.patch.multiple(torch.cuda, is_available=lambda: True, device_count=lambda: 1):
+        t.training_device(device)
+
+
 ROWS = {
     "processes_started": "internal: reads what the launcher has set",
     "process_rank": "internal: reads what the launcher has set",
@@ -29,5 +34,7 @@ ROWS = {
     "training_device": [
         (lambda: t.training_device("tpu"), ValueError, "device: expected one of 'cpu', 'cuda', got 'tpu'"),
         (no_gpu, ValueError, "device: expected 'cpu', got 'cuda', which is not available here"),
+        (lambda: one_gpu("cuda:1"), ValueError, "device: expected one of 1 GPUs, counted from 0, got 'cuda:1'"),
+        (lambda: one_gpu("cuda:x"), ValueError, "device: expected one such as 'cpu' or 'cuda:1', got 'cuda:x'"),
     ],
 }
