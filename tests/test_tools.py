@@ -301,3 +301,17 @@ def test_a_run_that_draws_other_images_is_not_shipped(tmp_path):
     run = save_tiny(tmp_path / "run", classes=10)   # its weights do not fit into 16 bits
     with pytest.raises(ValueError):
         ship.ship(run, "mine", {}, tmp_path / "models", "drawn")
+
+
+# ---- pictures in outputs
+
+@pytest.mark.parametrize("pixels, mode", [
+    (np.repeat(np.arange(12, dtype=np.uint8), 400).reshape(40, 40, 3), "P"),   # a plot: few colours
+    (np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8), "RGB")])   # 256 would be seen
+def test_pictures_keep_256_colours_where_they_suffice(pixels, mode):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "png", compress_level=0)
+    smaller = lessons.small_png(base64.b64encode(buffer.getvalue()).decode())
+    found = Image.open(io.BytesIO(base64.b64decode(smaller)))
+    error = np.square(np.asarray(found.convert("RGB"), dtype=float) - pixels).mean()
+    assert found.mode == mode and error <= lessons.FEW_COLOURS
