@@ -102,7 +102,7 @@ def test_every_form_gives_the_same_images(tmp_path):
         assert (found.num, found.size, max(map(len, parts))) == (23, 8, 5), path
         assert torch.equal(torch.cat(parts), PIXELS), path
     assert fid.find_pictures(tmp_path / "files", 16).size == 16
-    Image.new("RGB", (40, 40)).save(tmp_path / "files" / "grid.png")   # all samples, as `generate` writes them
+    Image.new("RGB", (40, 40)).save(tmp_path / "files" / "grid.png")   # a sheet, as `generate` writes it
     Image.new("RGB", (40, 40)).save(tmp_path / "files" / "sheet.png")
     assert fid.find_pictures(tmp_path / "files").num == fid.find_pictures(tmp_path / "files", 16).num == 23
 

@@ -135,7 +135,7 @@ def draw_plan(
     order: str | Tensor | None = None,         # one of ORDERS, (b, n) positions; None: the backbone's own
     generator: torch.Generator | None = None,  # draws the call's number, any device; None: torch's own
     seed: int | None = None,                   # number of the call, 0 to 2^63 - 1; not with a generator
-    first: int = 0,                            # number of the first image: image i draws from stream first + i
+    first: int = 0,                            # number of the first image: i draws from stream first + i
 ) -> Plan:
     "Draw noise and order of each image from its own stream; ValueError for what the backbone cannot do."
     check_tensor("hidden", hidden, "b n", "bool", n=model.tokens)
@@ -150,7 +150,8 @@ def draw_plan(
     if isinstance(order, Tensor):
         positions = order.to(device).long()
     counts = step_counts(hidden, n if steps is None else steps)
-    return Plan(hidden_first(positions, hidden), counts, noise, isinstance(order, str) and order == "confidence")
+    by_confidence = isinstance(order, str) and order == "confidence"
+    return Plan(hidden_first(positions, hidden), counts, noise, by_confidence)
 
 # %% ../nbs/09_generation.ipynb #5249fc2d
 def guide(
@@ -339,7 +340,7 @@ def generate_indices(
     chunk_size: int | None = None,         # images at a time, bounds memory, changes no image; None: all
     generator: torch.Generator | None = None,    # draws the call's number, any device; None: torch's own
     seed: int | None = None,               # number of the call, 0 to 2^63 - 1; not with a generator
-    first: int = 0,                        # number of the first image: image i draws from stream first + i
+    first: int = 0,                        # number of the first image: i draws from stream first + i
     progress: Callable[[int, int], None] | bool | None = None,  # called with (step, steps); True: a bar
 ) -> Tensor:                               # (b, n, d) int64
     "Generate the indices of images with these labels."

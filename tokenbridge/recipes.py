@@ -136,7 +136,7 @@ def _cifar_tiny() -> Recipe:
 def _cifar() -> Recipe:
     "A VAE of an hour, a generator of a night."
     tiny = _cifar_tiny()
-    return replace(tiny, vae=_cifar_vae(8000, 500), perceptual_weight=0.03,
+    return replace(tiny, vae=_cifar_vae(8000, 500), perceptual_weight=0.03, cfg_scale=5.0,
                    ar=replace(tiny.ar, steps=20_000))
 
 # %% ../nbs/12_cifar.ipynb #f1f1c279

@@ -34,7 +34,9 @@ ROWS = {
     "training_device": [
         (lambda: t.training_device("tpu"), ValueError, "device: expected one of 'cpu', 'cuda', got 'tpu'"),
         (no_gpu, ValueError, "device: expected 'cpu', got 'cuda', which is not available here"),
-        (lambda: one_gpu("cuda:1"), ValueError, "device: expected one of 1 GPUs, counted from 0, got 'cuda:1'"),
-        (lambda: one_gpu("cuda:x"), ValueError, "device: expected one such as 'cpu' or 'cuda:1', got 'cuda:x'"),
+        (lambda: one_gpu("cuda:1"), ValueError,
+         "device: expected one of 1 GPUs, counted from 0, got 'cuda:1'"),
+        (lambda: one_gpu("cuda:x"), ValueError,
+         "device: expected one such as 'cpu' or 'cuda:1', got 'cuda:x'"),
     ],
 }
