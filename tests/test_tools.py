@@ -194,7 +194,7 @@ def test_a_progress_bar_leaves_its_last_state():
     assert lessons.settled([words, picture, words]) == [words, picture, words]
 
 
-@pytest.mark.parametrize("alpha, mode", [(255, "RGB"), (254, "RGBA")])
+@pytest.mark.parametrize("alpha, mode", [(255, "P"), (254, "RGBA")])   # 64 colours need no more than 256
 def test_pictures_shrink_and_keep_their_pixels(alpha, mode):
     pixels = np.random.default_rng(0).integers(0, 4, (20, 30, 4), dtype=np.uint8)
     pixels[..., 3] = alpha

@@ -437,8 +437,8 @@ def run_convert(
         raise ValueError(f"vae: expected either --vae FILE or --run FOLDER, got "
                          f"{'none' if options.run is None else 'both'}")
     if options.run is not None:
-        _refuse(options, "with --run, whose model is taken as it is", "model", "ignore", "image_size", "heads",
-                "official_first_step")
+        _refuse(options, "with --run, whose model is taken as it is",
+                "model", "ignore", "image_size", "heads", "official_first_step")
         model = convert_run(options.run, options.out)
     else:
         assert options.vae is not None, "checked above, said for mypy"

@@ -186,8 +186,8 @@ def _helpers(function: FunctionType, seen: set[str]) -> Iterator[str]:
             yield f"{name} = float({str(value)!r})"   # infinity and NaN have no literal
         elif _is_literal(value):
             yield f"{name} = {value!r}"
-        elif getattr(torch, getattr(value, "__name__", ""), None) is value:   # from torch import exp
-            yield f"from torch import {value.__name__} as {name}"
+        elif getattr(torch, own := getattr(value, "__name__", ""), None) is value:   # from torch import exp
+            yield f"from torch import {own} as {name}"
 
 # %% ../nbs/course.ipynb #df8f6213
 def function_text(

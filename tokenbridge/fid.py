@@ -334,7 +334,8 @@ def _ask_all(
 def _folder_pictures(root: Path, size: int | None, skip_broken: bool) -> Pictures:
     "The image files of a folder and its sub-folders, by name, without the sheets that our commands write."
     skipped: list[str] = []
-    files = [path for path in sorted(image_files(root)) if path not in (root / "grid.png", root / "sheet.png")]
+    sheets = root / "grid.png", root / "sheet.png"
+    files = [path for path in sorted(image_files(root)) if path not in sheets]
     sizes = _ask_all(lambda path: _pixels(path, size), files, skip_broken, skipped)
     if not sizes:
         endings = ", ".join(IMAGE_ENDINGS)
