@@ -281,8 +281,9 @@ def _blocks(folder: Path) -> list[Path]:
     found = {int(match[1]): path for path in folder.glob("block-*.npz")
              if (match := re.fullmatch(r"block-(\d+)\.npz", path.name))}
     wanted = max(found, default=-1) + 1
-    if (index := folder / "index.json").is_file():   # of `sample_blocks`, which says how many there will be
-        wanted = max(wanted, -(-read_json(index)["num"] // read_json(index)["block_size"]))
+    if found and (path := folder / "index.json").is_file():   # of `sample_blocks`: how many there will be
+        index = read_json(path)
+        wanted = max(wanted, -(-index["num"] // index["block_size"]))
     missing = sorted(set(range(wanted)) - set(found))
     if missing:
         raise ValueError(f"{folder}: block {missing[0]} is missing ({len(missing)} of {wanted}); "
