@@ -712,6 +712,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'tokenbridge.head._MlpBlock.__init__': ('head.html#_mlpblock.__init__', 'tokenbridge/head.py'),
                                   'tokenbridge.head._MlpBlock.forward': ('head.html#_mlpblock.forward', 'tokenbridge/head.py'),
                                   'tokenbridge.head._check_config': ('head.html#_check_config', 'tokenbridge/head.py'),
+                                  'tokenbridge.head._check_noise': ('head.html#_check_noise', 'tokenbridge/head.py'),
                                   'tokenbridge.head._check_sampling': ('head.html#_check_sampling', 'tokenbridge/head.py'),
                                   'tokenbridge.head._filter': ('head.html#_filter', 'tokenbridge/head.py'),
                                   'tokenbridge.head._inverse_cdf': ('head.html#_inverse_cdf', 'tokenbridge/head.py'),

@@ -328,9 +328,7 @@ def _from_cache(cache: Path, options: Train, num: int | None) -> tuple[Any, Any]
     "Tokenizer and training set of a folder that cache-latents has finished."
     from tokenbridge.data import TokenSet
     from tokenbridge.latents import LatentSet
-    if options.data is not None or options.no_mirror:
-        raise ValueError(f"{'no_mirror' if options.data is None else 'data'}: expected none with --cache, "
-                         "which holds the images and their views already")
+    _refuse(options, "with --cache, which holds the images and their views already", "data", "no_mirror")
     indices = cache / "tokens.safetensors"
     known = TokenSet.load(indices) if indices.is_file() else LatentSet.load(cache)
     _nothing_written_over(options, num)

@@ -361,12 +361,17 @@ def sample_categorical(
                          f"one number for each row of logits, got {tuple(noise.shape)}")
     if logits.isnan().any():
         raise ValueError("logits: expected numbers or minus infinity, got NaN")
-    if not ((noise >= 0) & (noise < 1)).all():
-        got = f"{float(noise.min())} to {float(noise.max())}"
-        raise ValueError(f"noise: expected numbers in [0, 1), got {got}")
+    _check_noise(noise)
     return _inverse_cdf(logits, noise)
 
 # %% ../nbs/06_head.ipynb #fd737acd
+def _check_noise(noise: Tensor) -> None:
+    "Raise ValueError unless all noise is in [0, 1)."
+    if not ((noise >= 0) & (noise < 1)).all():
+        got = f"{float(noise.min())} to {float(noise.max())}"
+        raise ValueError(f"noise: expected numbers in [0, 1), got {got}")
+
+
 def _inverse_cdf(logits: Tensor, noise: Tensor) -> Tensor:
     "What `sample_categorical` computes."
     cumulative = logits.float().softmax(-1).cumsum(-1)
@@ -410,9 +415,7 @@ def _score(
     fine = score.isfinite() & ((noise >= 0) & (noise < 1)).all(1)
     if not fine.all():
         check_finite("context", context)
-        if not ((noise >= 0) & (noise < 1)).all():
-            got = f"{float(noise.min())} to {float(noise.max())}"
-            raise ValueError(f"noise: expected numbers in [0, 1), got {got}")
+        _check_noise(noise)
         check_finite("log-probabilities of the head", score)
     return score
 

@@ -440,11 +440,12 @@ def _untrained(config: ARConfig, levels: Tensor, tokens: TokenSet | LatentSet, g
 
 def _begin_run(folder: str | Path | None, resume: bool, bridge: TokenBridge, config: ARConfig) -> None:
     "Write all but the weights of the generator, unless the folder has it or belongs to another run."
-    if folder is None or not is_main_process() or (all_checkpoints(folder) and not resume):
+    if folder is None or not is_main_process():
         return
     home = Path(folder).expanduser()
     written = all((home / name).is_file() for name in ("tokenizer/config.json", "run.json"))
-    if written and all_checkpoints(home):   # without a checkpoint another training may begin here
+    # without a checkpoint another training may begin here
+    if all_checkpoints(home) and (written or not resume):
         return
     with folder_lock(home):   # of a training that goes on nothing is written over
         try:
